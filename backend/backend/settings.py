@@ -1,0 +1,206 @@
+"""The one settings module. Every value comes from the environment, `.env`, the running `./escrow up`, or a default.
+
+The names are listed with their defaults in `.env.example`. What is unsafe outside development is refused by
+`manage.py check --deploy` (and a missing SECRET_KEY or DATABASE_URL with DEBUG off stops the start).
+"""
+
+import hashlib
+from pathlib import Path
+
+from embedded import configuration
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+REPOSITORY_DIR = BASE_DIR.parent
+
+env = configuration.load(REPOSITORY_DIR)
+VAR_DIR = configuration.var_dir(REPOSITORY_DIR)
+
+# --- Core -----------------------------------------------------------------------------------------------------------
+DEBUG = env.bool("DEBUG", default=True)
+SECRET_KEY = configuration.secret_key(env, var=VAR_DIR, debug=DEBUG)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
+PUBLIC_URL = env.str("PUBLIC_URL", default="http://localhost:8000").rstrip("/")
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[PUBLIC_URL])
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_filters",
+    "django_celery_beat",
+    "django_celery_results",
+    "outbox.apps.OutboxConfig",
+    "documents.apps.DocumentsConfig",
+    "users.apps.UsersConfig",
+    "ledger.apps.LedgerConfig",
+    "transactions.apps.TransactionsConfig",
+    "chain.apps.ChainConfig",
+    "notifications.apps.NotificationsConfig",
+    "api.apps.ApiConfig",
+    "portal.apps.PortalConfig",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "backend.urls"
+WSGI_APPLICATION = "backend.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- Database -------------------------------------------------------------------------------------------------------
+DATABASES = {"default": configuration.database(env, debug=DEBUG)}
+DATABASES["default"].setdefault("CONN_MAX_AGE", 60)
+DATABASES["default"].setdefault("CONN_HEALTH_CHECKS", True)
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- People ---------------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "users.User"
+LOGIN_URL = "portal:log_in"
+LOGIN_REDIRECT_URL = "portal:dashboard"
+LOGOUT_REDIRECT_URL = "portal:front_door"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
+# --- Time and language ----------------------------------------------------------------------------------------------
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+# --- Files ----------------------------------------------------------------------------------------------------------
+STATIC_URL = "static/"
+STATIC_ROOT = env.str("STATIC_ROOT", default=str(VAR_DIR / "static"))
+WHITENOISE_USE_FINDERS = DEBUG
+WHITENOISE_AUTOREFRESH = False
+MEDIA_ROOT = env.str("MEDIA_ROOT", default=str(VAR_DIR / "media"))
+DOCUMENT_MAX_BYTES = env.int("DOCUMENT_MAX_BYTES", default=20 * 1024 * 1024)
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+FILE_UPLOAD_PERMISSIONS = 0o600
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+# --- E-mail ---------------------------------------------------------------------------------------------------------
+# Without EMAIL_URL mails are printed to the console of the process that sends them.
+vars().update(configuration.email(env))
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Escrow <no-reply@escrow.example>")
+SERVER_EMAIL = DEFAULT_FROM_EMAIL
+EMAIL_TIMEOUT = 20
+MAILBOX_DIR = VAR_DIR / "mailbox"  # what the embedded mail server received; its page exists in development only
+
+# --- Celery ---------------------------------------------------------------------------------------------------------
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="redis://localhost:6379/0")
+CELERY_RESULT_BACKEND = env.str("CELERY_RESULT_BACKEND", default="redis://localhost:6379/0")
+CELERY_TASK_SERIALIZER = "json"
+CELERY_RESULT_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TIMEZONE = TIME_ZONE
+CELERY_ENABLE_UTC = True
+CELERY_TASK_ALWAYS_EAGER = env.bool("CELERY_TASK_ALWAYS_EAGER", default=False)
+CELERY_TASK_TIME_LIMIT = env.int("CELERY_TASK_TIME_LIMIT", default=30 * 60)  # seconds
+# Two installations on one Redis must not read each other's queues; all hosts of one installation share SECRET_KEY.
+CELERY_KEY_PREFIX = "escrow-" + hashlib.sha256(b"celery-prefix:" + SECRET_KEY.encode()).hexdigest()[:8] + "-"
+# --- end of Celery --------------------------------------------------------------------------------------------------
+
+# Which tasks follow which fact: the outbox finds the page through this name, so nothing below imports it.
+EVENT_ROUTES = "backend.event_routes"
+
+# --- Chain ----------------------------------------------------------------------------------------------------------
+RPC_URL = env.str("RPC_URL", default="")  # empty: all but the chain works
+CHAIN_ID = env.int("CHAIN_ID", default=31337)
+CHAIN_CONFIRMATIONS = env.int("CHAIN_CONFIRMATIONS", default=2 if CHAIN_ID == 31337 else 12)  # blocks
+CHAIN_POLL_SECONDS = env.float("CHAIN_POLL_SECONDS", default=0.5 if CHAIN_ID == 31337 else 5.0)
+DEPLOYMENTS_DIR = (VAR_DIR / "deployments") if CHAIN_ID == 31337 else (REPOSITORY_DIR / "contracts" / "deployments")
+CONTRACT_ARTIFACTS_DIR = REPOSITORY_DIR / "contracts" / "abi"
+RELAYER_KEYSTORE = env.str("RELAYER_KEYSTORE", default="")
+RELAYER_PASSWORD_FILE = env.str("RELAYER_PASSWORD_FILE", default="")
+# Keys held by the platform for newcomers. They refuse to exist anywhere but on a development chain.
+SANDBOX_WALLETS = DEBUG and CHAIN_ID == 31337
+
+# --- Terms that a new agreement starts from -------------------------------------------------------------------------
+ESCROW_FEE_BPS = env.int("ESCROW_FEE_BPS", default=0)  # basis points of the seller's part
+ESCROW_FEE_RECIPIENT = env.str("ESCROW_FEE_RECIPIENT", default="")
+
+# --- REST -----------------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["api.authentication.TokenAuthentication", "api.authentication.PortalSession"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_PAGINATION_CLASS": "api.pagination.NewestFirst",
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "EXCEPTION_HANDLER": "api.problems.problem_response",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Smart Contracts Escrow Platform",
+    "DESCRIPTION": "Milestone escrow between a buyer and a seller; the money waits in a smart contract.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# --- Safety ---------------------------------------------------------------------------------------------------------
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = not DEBUG
+CSRF_COOKIE_SECURE = not DEBUG
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=not DEBUG)
+SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=0 if DEBUG else 31_536_000)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_PROXY", default=False) else None
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+}
