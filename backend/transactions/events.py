@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from common.clock import utc_now
 from outbox.publish import publish_fact
+
+from common.clock import utc_now
 from transactions.models import EscrowTransaction, Event, Milestone
 
 

@@ -1,4 +1,4 @@
-"""The heart's memory: the deal, its milestones, what was agreed and signed, what was asked of the chain, what happened."""
+"""The heart's memory: the deal and its milestones, what was agreed, asked of the chain, and what happened."""
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator

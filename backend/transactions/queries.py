@@ -70,7 +70,8 @@ def situation_of(
         status=rules.TransactionStatus(deal.status),
         is_author=user is not None and deal.author_id == user.pk,
         has_reviewed=user is not None and deal.pk is not None and deal.reviews.filter(author_id=user.pk).exists(),
-        has_fundable_milestone=any(
+        has_fundable_milestone=(deal.funded_at is not None or deal.accept_by > moment)
+        and any(
             m.money == rules.Money.UNFUNDED and m.status == rules.MilestoneStatus.PENDING and m.deliver_by > moment
             for m in deal.milestones.all()
         ),

@@ -328,7 +328,9 @@ def check_proposable(deal: EscrowTransaction, milestones: Sequence[Milestone], *
         raise InvalidTerms("the date until which the terms can be accepted has passed", field="accept_by")
     for milestone in milestones:
         if milestone.amount_units <= 0:
-            raise InvalidTerms("every milestone has an amount above zero", field="milestones", position=milestone.position)
+            raise InvalidTerms(
+                "every milestone has an amount above zero", field="milestones", position=milestone.position
+            )
         if milestone.deliver_by <= now:
             raise InvalidTerms(
                 "every milestone's delivery date lies in the future", field="milestones", position=milestone.position
