@@ -7,7 +7,11 @@ The names are listed with their defaults in `.env.example`. What is unsafe outsi
 import hashlib
 from pathlib import Path
 
+import django_stubs_ext
+
 from embedded import configuration
+
+django_stubs_ext.monkeypatch()  # lets ModelAdmin[...] and the like be written for the type checker
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 REPOSITORY_DIR = BASE_DIR.parent
