@@ -1,8 +1,13 @@
 """Files that people upload: who owns them, what they are for, whether they may be used yet."""
 
 from django.conf import settings
-from django.core.files.storage import storages
+from django.core.files.storage import Storage, storages
 from django.db import models
+
+
+def private_storage() -> Storage:
+    """Where files lie: never below a folder that a web server hands out."""
+    return storages["default"]
 
 
 def storage_path(document: "Document", filename: str) -> str:
@@ -31,7 +36,7 @@ class Document(models.Model):
     size_bytes = models.PositiveBigIntegerField()
     sha256 = models.CharField(max_length=64)
     storage_key = models.CharField(max_length=64, unique=True)
-    file = models.FileField(upload_to=storage_path, storage=lambda: storages["default"], max_length=200)
+    file = models.FileField(upload_to=storage_path, storage=private_storage, max_length=200)
     state = models.CharField(max_length=10, choices=State, default=State.RECEIVED)
     rejection_reason = models.CharField(max_length=300, blank=True)
     uploaded_at = models.DateTimeField(auto_now_add=True)
