@@ -5,6 +5,7 @@ from decimal import Decimal, InvalidOperation
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils.functional import cached_property
 
 MAX_SUM_UNITS = 2**128 - 1  # the vault keeps the remaining amount of an escrow in 128 bits
 
@@ -16,7 +17,11 @@ class UnitsField(models.DecimalField):
         kwargs["max_digits"] = 78
         kwargs["decimal_places"] = 0
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
-        self.validators = [*self.validators, MinValueValidator(0), MaxValueValidator(MAX_SUM_UNITS)]
+
+    @cached_property
+    def validators(self):  # type: ignore[no-untyped-def,override]
+        # Not DecimalField's own: they expect a Decimal, and here the value is an int.
+        return [*self.default_validators, *self._validators, MinValueValidator(0), MaxValueValidator(MAX_SUM_UNITS)]
 
     def deconstruct(self):  # type: ignore[no-untyped-def]
         name, path, args, kwargs = super().deconstruct()

@@ -419,5 +419,5 @@ def derive_transaction_status(
     if not open_ones:
         paid = any(money in (Money.RELEASED, Money.SPLIT) for _, money in states)
         return TransactionStatus.COMPLETED if paid else TransactionStatus.REFUNDED
-    untouched = all(status is MilestoneStatus.PENDING for status, _ in states)
+    untouched = all(status in (_M.PENDING, _M.CANCELLED) for status, _ in states)
     return TransactionStatus.IN_ESCROW if untouched else TransactionStatus.WORK_IN_PROGRESS

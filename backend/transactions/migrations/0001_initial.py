@@ -7,198 +7,381 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='ActionIntent',
+            name="ActionIntent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('action', models.CharField(choices=[('edit', 'edit'), ('propose', 'propose'), ('accept', 'accept'), ('decline', 'decline'), ('cancel', 'cancel'), ('fund', 'fund'), ('submit', 'submit'), ('approve', 'approve'), ('request_changes', 'request changes'), ('claim', 'claim'), ('extend', 'extend'), ('reclaim', 'reclaim'), ('refund', 'refund'), ('dispute', 'dispute'), ('resolve', 'resolve'), ('time_out', 'time out'), ('review', 'review')], max_length=20)),
-                ('target', models.CharField(help_text="what it acts on: the vault's milestone bitmap as decimal text", max_length=80)),
-                ('role', models.CharField(choices=[('BUYER', 'buyer'), ('SELLER', 'seller'), ('ARBITER', 'arbiter'), ('CLOCK', 'clock')], max_length=10)),
-                ('parameters', models.JSONField(default=dict, help_text='arguments of the vault call, integers as decimal text')),
-                ('signer', models.CharField(blank=True, max_length=42)),
-                ('signature', models.TextField(blank=True)),
-                ('digest', models.CharField(blank=True, max_length=66)),
-                ('deadline_at', models.DateTimeField(blank=True, help_text='the signature is void after this', null=True)),
-                ('status', models.CharField(choices=[('REQUESTED', 'waiting to be sent'), ('SENT', 'sent to the chain'), ('SEEN', 'on the chain, not final yet'), ('DONE', 'final'), ('FAILED', 'refused by the chain'), ('VOIDED', 'overtaken by events')], default='REQUESTED', max_length=10)),
-                ('failure', models.CharField(blank=True, max_length=300)),
-                ('requested_at', models.DateTimeField(auto_now_add=True)),
-                ('settled_at', models.DateTimeField(blank=True, null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "action",
+                    models.CharField(
+                        choices=[
+                            ("edit", "edit"),
+                            ("propose", "propose"),
+                            ("accept", "accept"),
+                            ("decline", "decline"),
+                            ("cancel", "cancel"),
+                            ("fund", "fund"),
+                            ("submit", "submit"),
+                            ("approve", "approve"),
+                            ("request_changes", "request changes"),
+                            ("claim", "claim"),
+                            ("extend", "extend"),
+                            ("reclaim", "reclaim"),
+                            ("refund", "refund"),
+                            ("dispute", "dispute"),
+                            ("resolve", "resolve"),
+                            ("time_out", "time out"),
+                            ("review", "review"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "target",
+                    models.CharField(
+                        help_text="what it acts on: the vault's milestone bitmap as decimal text", max_length=80
+                    ),
+                ),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[("BUYER", "buyer"), ("SELLER", "seller"), ("ARBITER", "arbiter"), ("CLOCK", "clock")],
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "parameters",
+                    models.JSONField(default=dict, help_text="arguments of the vault call, integers as decimal text"),
+                ),
+                ("signer", models.CharField(blank=True, max_length=42)),
+                ("signature", models.TextField(blank=True)),
+                ("digest", models.CharField(blank=True, max_length=66)),
+                (
+                    "deadline_at",
+                    models.DateTimeField(blank=True, help_text="the signature is void after this", null=True),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("REQUESTED", "waiting to be sent"),
+                            ("SENT", "sent to the chain"),
+                            ("SEEN", "on the chain, not final yet"),
+                            ("DONE", "final"),
+                            ("FAILED", "refused by the chain"),
+                            ("VOIDED", "overtaken by events"),
+                        ],
+                        default="REQUESTED",
+                        max_length=10,
+                    ),
+                ),
+                ("failure", models.CharField(blank=True, max_length=300)),
+                ("requested_at", models.DateTimeField(auto_now_add=True)),
+                ("settled_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='ChangeRequest',
+            name="ChangeRequest",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('round', models.PositiveSmallIntegerField()),
-                ('reason', models.TextField(blank=True, max_length=10000)),
-                ('reason_hash', models.CharField(max_length=66)),
-                ('requested_at', models.DateTimeField(auto_now_add=True)),
-                ('confirmed_at', models.DateTimeField(blank=True, null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("round", models.PositiveSmallIntegerField()),
+                ("reason", models.TextField(blank=True, max_length=10000)),
+                ("reason_hash", models.CharField(max_length=66)),
+                ("requested_at", models.DateTimeField(auto_now_add=True)),
+                ("confirmed_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'ordering': ['round', 'id'],
+                "ordering": ["round", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Dispute',
+            name="Dispute",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('reason', models.TextField(blank=True, max_length=10000)),
-                ('reason_hash', models.CharField(max_length=66)),
-                ('status', models.CharField(choices=[('REQUESTED', 'waiting for the chain'), ('OPEN', 'with the arbiter'), ('RESOLVED', 'decided by the arbiter'), ('TIMED_OUT', 'the arbiter did not decide in time'), ('SETTLED', 'ended by the parties'), ('FAILED', 'never opened')], default='REQUESTED', max_length=10)),
-                ('arbitration_ends_at', models.DateTimeField(blank=True, null=True)),
-                ('seller_units', common.money.UnitsField(blank=True, help_text="the seller's part as decided, before the fee", null=True)),
-                ('decision', models.TextField(blank=True, max_length=10000)),
-                ('decision_hash', models.CharField(blank=True, max_length=66)),
-                ('requested_at', models.DateTimeField(auto_now_add=True)),
-                ('opened_at', models.DateTimeField(blank=True, null=True)),
-                ('decided_at', models.DateTimeField(blank=True, null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("reason", models.TextField(blank=True, max_length=10000)),
+                ("reason_hash", models.CharField(max_length=66)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("REQUESTED", "waiting for the chain"),
+                            ("OPEN", "with the arbiter"),
+                            ("RESOLVED", "decided by the arbiter"),
+                            ("TIMED_OUT", "the arbiter did not decide in time"),
+                            ("SETTLED", "ended by the parties"),
+                            ("FAILED", "never opened"),
+                        ],
+                        default="REQUESTED",
+                        max_length=10,
+                    ),
+                ),
+                ("arbitration_ends_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "seller_units",
+                    common.money.UnitsField(
+                        blank=True, help_text="the seller's part as decided, before the fee", null=True
+                    ),
+                ),
+                ("decision", models.TextField(blank=True, max_length=10000)),
+                ("decision_hash", models.CharField(blank=True, max_length=66)),
+                ("requested_at", models.DateTimeField(auto_now_add=True)),
+                ("opened_at", models.DateTimeField(blank=True, null=True)),
+                ("decided_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='EscrowTransaction',
+            name="EscrowTransaction",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('title', models.CharField(max_length=140)),
-                ('description', models.TextField(blank=True, max_length=20000)),
-                ('status', models.CharField(choices=[('DRAFT', 'draft'), ('PENDING_FUNDING', 'pending funding'), ('AWAITING_PAYMENT', 'awaiting payment'), ('IN_ESCROW', 'in escrow'), ('WORK_IN_PROGRESS', 'work in progress'), ('DISPUTED', 'disputed'), ('COMPLETED', 'completed'), ('CANCELLED', 'cancelled'), ('EXPIRED', 'expired'), ('REFUNDED', 'refunded'), ('CLOSED', 'closed')], default='DRAFT', max_length=20)),
-                ('chain_id', models.PositiveBigIntegerField()),
-                ('vault_address', models.CharField(max_length=42, validators=[django.core.validators.RegexValidator('^0x[0-9a-fA-F]{40}$', 'an address is 0x and 40 hexadecimal digits')])),
-                ('accept_by', models.DateTimeField(help_text='after this the first funding is refused')),
-                ('review_seconds', models.PositiveIntegerField()),
-                ('revision_seconds', models.PositiveIntegerField()),
-                ('max_revisions', models.PositiveSmallIntegerField(validators=[django.core.validators.MaxValueValidator(10)])),
-                ('arbitration_seconds', models.PositiveIntegerField()),
-                ('timeout_seller_bps', models.PositiveSmallIntegerField(validators=[django.core.validators.MaxValueValidator(10000)])),
-                ('fee_bps', models.PositiveSmallIntegerField(default=0, validators=[django.core.validators.MaxValueValidator(1000)])),
-                ('fee_recipient', models.CharField(blank=True, max_length=42)),
-                ('salt', models.CharField(default=common.ids.new_salt, max_length=66)),
-                ('escrow_id', models.CharField(blank=True, default='', help_text='EIP-712 hash of the proposed terms', max_length=66)),
-                ('buyer_epoch', models.PositiveIntegerField(default=0)),
-                ('seller_epoch', models.PositiveIntegerField(default=0)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('proposed_at', models.DateTimeField(blank=True, null=True)),
-                ('accepted_at', models.DateTimeField(blank=True, null=True)),
-                ('funded_at', models.DateTimeField(blank=True, null=True)),
-                ('completed_at', models.DateTimeField(blank=True, null=True)),
-                ('closed_at', models.DateTimeField(blank=True, null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("title", models.CharField(max_length=140)),
+                ("description", models.TextField(blank=True, max_length=20000)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("DRAFT", "draft"),
+                            ("PENDING_FUNDING", "pending funding"),
+                            ("AWAITING_PAYMENT", "awaiting payment"),
+                            ("IN_ESCROW", "in escrow"),
+                            ("WORK_IN_PROGRESS", "work in progress"),
+                            ("DISPUTED", "disputed"),
+                            ("COMPLETED", "completed"),
+                            ("CANCELLED", "cancelled"),
+                            ("EXPIRED", "expired"),
+                            ("REFUNDED", "refunded"),
+                            ("CLOSED", "closed"),
+                        ],
+                        default="DRAFT",
+                        max_length=20,
+                    ),
+                ),
+                ("chain_id", models.PositiveBigIntegerField()),
+                (
+                    "vault_address",
+                    models.CharField(
+                        max_length=42,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^0x[0-9a-fA-F]{40}$", "an address is 0x and 40 hexadecimal digits"
+                            )
+                        ],
+                    ),
+                ),
+                ("accept_by", models.DateTimeField(help_text="after this the first funding is refused")),
+                ("review_seconds", models.PositiveIntegerField()),
+                ("revision_seconds", models.PositiveIntegerField()),
+                (
+                    "max_revisions",
+                    models.PositiveSmallIntegerField(validators=[django.core.validators.MaxValueValidator(10)]),
+                ),
+                ("arbitration_seconds", models.PositiveIntegerField()),
+                (
+                    "timeout_seller_bps",
+                    models.PositiveSmallIntegerField(validators=[django.core.validators.MaxValueValidator(10000)]),
+                ),
+                (
+                    "fee_bps",
+                    models.PositiveSmallIntegerField(
+                        default=0, validators=[django.core.validators.MaxValueValidator(1000)]
+                    ),
+                ),
+                ("fee_recipient", models.CharField(blank=True, max_length=42)),
+                ("salt", models.CharField(default=common.ids.new_salt, max_length=66)),
+                (
+                    "escrow_id",
+                    models.CharField(
+                        blank=True, default="", help_text="EIP-712 hash of the proposed terms", max_length=66
+                    ),
+                ),
+                ("buyer_epoch", models.PositiveIntegerField(default=0)),
+                ("seller_epoch", models.PositiveIntegerField(default=0)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("proposed_at", models.DateTimeField(blank=True, null=True)),
+                ("accepted_at", models.DateTimeField(blank=True, null=True)),
+                ("funded_at", models.DateTimeField(blank=True, null=True)),
+                ("completed_at", models.DateTimeField(blank=True, null=True)),
+                ("closed_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'ordering': ['-created_at', '-id'],
+                "ordering": ["-created_at", "-id"],
             },
         ),
         migrations.CreateModel(
-            name='Event',
+            name="Event",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=60)),
-                ('data', models.JSONField(default=dict)),
-                ('occurred_at', models.DateTimeField(help_text='block time for a fact of the chain')),
-                ('recorded_at', models.DateTimeField(auto_now_add=True)),
-                ('chain_tx_hash', models.CharField(blank=True, max_length=66)),
-                ('chain_log_index', models.PositiveIntegerField(blank=True, null=True)),
-                ('chain_block_number', models.PositiveBigIntegerField(blank=True, null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=60)),
+                ("data", models.JSONField(default=dict)),
+                ("occurred_at", models.DateTimeField(help_text="block time for a fact of the chain")),
+                ("recorded_at", models.DateTimeField(auto_now_add=True)),
+                ("chain_tx_hash", models.CharField(blank=True, max_length=66)),
+                ("chain_log_index", models.PositiveIntegerField(blank=True, null=True)),
+                ("chain_block_number", models.PositiveBigIntegerField(blank=True, null=True)),
             ],
             options={
-                'ordering': ['occurred_at', 'id'],
+                "ordering": ["occurred_at", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Milestone',
+            name="Milestone",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.PositiveSmallIntegerField(help_text="from 0; the vault's number", validators=[django.core.validators.MaxValueValidator(31)])),
-                ('title', models.CharField(max_length=140)),
-                ('description', models.TextField(blank=True, max_length=10000)),
-                ('amount_units', common.money.UnitsField(help_text='token base units')),
-                ('deliver_by', models.DateTimeField()),
-                ('status', models.CharField(choices=[('PENDING', 'pending'), ('AWAITING_REVIEW', 'awaiting review'), ('REVISION_REQUESTED', 'revision requested'), ('DISPUTED', 'disputed'), ('COMPLETED', 'completed'), ('REFUNDED', 'refunded'), ('CANCELLED', 'cancelled')], default='PENDING', max_length=20)),
-                ('money', models.CharField(choices=[('UNFUNDED', 'unfunded'), ('FUNDED', 'funded'), ('RELEASED', 'released'), ('REFUNDED', 'refunded'), ('SPLIT', 'split')], default='UNFUNDED', max_length=10)),
-                ('deadline_at', models.DateTimeField(blank=True, help_text='the clock that runs now, as the vault set it', null=True)),
-                ('round', models.PositiveSmallIntegerField(default=0, help_text='number of submissions so far')),
-                ('change_requests', models.PositiveSmallIntegerField(default=0)),
-                ('seller_units', common.money.UnitsField(default=0, help_text='paid to the seller, before the fee')),
-                ('fee_units', common.money.UnitsField(default=0)),
-                ('buyer_units', common.money.UnitsField(default=0, help_text='paid back to the buyer')),
-                ('funded_at', models.DateTimeField(blank=True, null=True)),
-                ('settled_at', models.DateTimeField(blank=True, null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "position",
+                    models.PositiveSmallIntegerField(
+                        help_text="from 0; the vault's number",
+                        validators=[django.core.validators.MaxValueValidator(31)],
+                    ),
+                ),
+                ("title", models.CharField(max_length=140)),
+                ("description", models.TextField(blank=True, max_length=10000)),
+                ("amount_units", common.money.UnitsField(help_text="token base units")),
+                ("deliver_by", models.DateTimeField()),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("PENDING", "pending"),
+                            ("AWAITING_REVIEW", "awaiting review"),
+                            ("REVISION_REQUESTED", "revision requested"),
+                            ("DISPUTED", "disputed"),
+                            ("COMPLETED", "completed"),
+                            ("REFUNDED", "refunded"),
+                            ("CANCELLED", "cancelled"),
+                        ],
+                        default="PENDING",
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "money",
+                    models.CharField(
+                        choices=[
+                            ("UNFUNDED", "unfunded"),
+                            ("FUNDED", "funded"),
+                            ("RELEASED", "released"),
+                            ("REFUNDED", "refunded"),
+                            ("SPLIT", "split"),
+                        ],
+                        default="UNFUNDED",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "deadline_at",
+                    models.DateTimeField(
+                        blank=True, help_text="the clock that runs now, as the vault set it", null=True
+                    ),
+                ),
+                ("round", models.PositiveSmallIntegerField(default=0, help_text="number of submissions so far")),
+                ("change_requests", models.PositiveSmallIntegerField(default=0)),
+                ("seller_units", common.money.UnitsField(default=0, help_text="paid to the seller, before the fee")),
+                ("fee_units", common.money.UnitsField(default=0)),
+                ("buyer_units", common.money.UnitsField(default=0, help_text="paid back to the buyer")),
+                ("funded_at", models.DateTimeField(blank=True, null=True)),
+                ("settled_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'ordering': ['transaction_id', 'position'],
+                "ordering": ["transaction_id", "position"],
             },
         ),
         migrations.CreateModel(
-            name='Review',
+            name="Review",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('rating', models.PositiveSmallIntegerField(validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(5)])),
-                ('text', models.TextField(blank=True, max_length=5000)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "rating",
+                    models.PositiveSmallIntegerField(
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(5),
+                        ]
+                    ),
+                ),
+                ("text", models.TextField(blank=True, max_length=5000)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Submission',
+            name="Submission",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('round', models.PositiveSmallIntegerField()),
-                ('note', models.TextField(blank=True, max_length=10000)),
-                ('deliverable_hash', models.CharField(max_length=66)),
-                ('requested_at', models.DateTimeField(auto_now_add=True)),
-                ('confirmed_at', models.DateTimeField(blank=True, null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("round", models.PositiveSmallIntegerField()),
+                ("note", models.TextField(blank=True, max_length=10000)),
+                ("deliverable_hash", models.CharField(max_length=66)),
+                ("requested_at", models.DateTimeField(auto_now_add=True)),
+                ("confirmed_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'ordering': ['round', 'id'],
+                "ordering": ["round", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Terms',
+            name="Terms",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('version', models.PositiveIntegerField()),
-                ('document', models.JSONField(help_text='the agreement in words; its canonical form is what `details` hashes')),
-                ('struct', models.JSONField(help_text="the vault's Terms, integers as decimal text")),
-                ('escrow_id', models.CharField(max_length=66)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("version", models.PositiveIntegerField()),
+                (
+                    "document",
+                    models.JSONField(help_text="the agreement in words; its canonical form is what `details` hashes"),
+                ),
+                ("struct", models.JSONField(help_text="the vault's Terms, integers as decimal text")),
+                ("escrow_id", models.CharField(max_length=66)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
         ),
         migrations.CreateModel(
-            name='TermsSignature',
+            name="TermsSignature",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('role', models.CharField(choices=[('BUYER', 'buyer'), ('SELLER', 'seller')], max_length=10)),
-                ('signer', models.CharField(max_length=42)),
-                ('epoch', models.PositiveIntegerField()),
-                ('deadline_at', models.DateTimeField()),
-                ('digest', models.CharField(max_length=66)),
-                ('signature', models.TextField()),
-                ('signed_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("role", models.CharField(choices=[("BUYER", "buyer"), ("SELLER", "seller")], max_length=10)),
+                ("signer", models.CharField(max_length=42)),
+                ("epoch", models.PositiveIntegerField()),
+                ("deadline_at", models.DateTimeField()),
+                ("digest", models.CharField(max_length=66)),
+                ("signature", models.TextField()),
+                ("signed_at", models.DateTimeField(auto_now_add=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Token',
+            name="Token",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('chain_id', models.PositiveBigIntegerField()),
-                ('address', models.CharField(max_length=42, validators=[django.core.validators.RegexValidator('^0x[0-9a-fA-F]{40}$', 'an address is 0x and 40 hexadecimal digits')])),
-                ('symbol', models.CharField(max_length=16)),
-                ('name', models.CharField(help_text="name in the token's EIP-712 domain", max_length=64)),
-                ('version', models.CharField(default='2', help_text="version in the token's EIP-712 domain", max_length=8)),
-                ('decimals', models.PositiveSmallIntegerField(validators=[django.core.validators.MaxValueValidator(36)])),
-                ('is_offered', models.BooleanField(default=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("chain_id", models.PositiveBigIntegerField()),
+                (
+                    "address",
+                    models.CharField(
+                        max_length=42,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^0x[0-9a-fA-F]{40}$", "an address is 0x and 40 hexadecimal digits"
+                            )
+                        ],
+                    ),
+                ),
+                ("symbol", models.CharField(max_length=16)),
+                ("name", models.CharField(help_text="name in the token's EIP-712 domain", max_length=64)),
+                (
+                    "version",
+                    models.CharField(default="2", help_text="version in the token's EIP-712 domain", max_length=8),
+                ),
+                (
+                    "decimals",
+                    models.PositiveSmallIntegerField(validators=[django.core.validators.MaxValueValidator(36)]),
+                ),
+                ("is_offered", models.BooleanField(default=True)),
             ],
         ),
     ]

@@ -7,221 +7,403 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('documents', '0002_initial'),
-        ('transactions', '0001_initial'),
+        ("documents", "0002_initial"),
+        ("transactions", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='actionintent',
-            name='actor',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="actionintent",
+            name="actor",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='dispute',
-            name='opened_by',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="dispute",
+            name="opened_by",
+            field=models.ForeignKey(
+                null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+            ),
         ),
         migrations.AddField(
-            model_name='escrowtransaction',
-            name='arbiter',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='arbitrations', to=settings.AUTH_USER_MODEL),
+            model_name="escrowtransaction",
+            name="arbiter",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="arbitrations", to=settings.AUTH_USER_MODEL
+            ),
         ),
         migrations.AddField(
-            model_name='escrowtransaction',
-            name='attachments',
-            field=models.ManyToManyField(blank=True, related_name='+', to='documents.document'),
+            model_name="escrowtransaction",
+            name="attachments",
+            field=models.ManyToManyField(blank=True, related_name="+", to="documents.document"),
         ),
         migrations.AddField(
-            model_name='escrowtransaction',
-            name='author',
-            field=models.ForeignKey(help_text='the party who drafted it', on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="escrowtransaction",
+            name="author",
+            field=models.ForeignKey(
+                help_text="the party who drafted it",
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='escrowtransaction',
-            name='buyer',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='purchases', to=settings.AUTH_USER_MODEL),
+            model_name="escrowtransaction",
+            name="buyer",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="purchases", to=settings.AUTH_USER_MODEL
+            ),
         ),
         migrations.AddField(
-            model_name='escrowtransaction',
-            name='seller',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='sales', to=settings.AUTH_USER_MODEL),
+            model_name="escrowtransaction",
+            name="seller",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="sales", to=settings.AUTH_USER_MODEL
+            ),
         ),
         migrations.AddField(
-            model_name='actionintent',
-            name='transaction',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='intents', to='transactions.escrowtransaction'),
+            model_name="actionintent",
+            name="transaction",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="intents", to="transactions.escrowtransaction"
+            ),
         ),
         migrations.AddField(
-            model_name='event',
-            name='actor',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="event",
+            name="actor",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='event',
-            name='transaction',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='events', to='transactions.escrowtransaction'),
+            model_name="event",
+            name="transaction",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="events", to="transactions.escrowtransaction"
+            ),
         ),
         migrations.AddField(
-            model_name='milestone',
-            name='transaction',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='milestones', to='transactions.escrowtransaction'),
+            model_name="milestone",
+            name="transaction",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="milestones",
+                to="transactions.escrowtransaction",
+            ),
         ),
         migrations.AddField(
-            model_name='event',
-            name='milestone',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='events', to='transactions.milestone'),
+            model_name="event",
+            name="milestone",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="events",
+                to="transactions.milestone",
+            ),
         ),
         migrations.AddField(
-            model_name='dispute',
-            name='milestone',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='disputes', to='transactions.milestone'),
+            model_name="dispute",
+            name="milestone",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="disputes", to="transactions.milestone"
+            ),
         ),
         migrations.AddField(
-            model_name='changerequest',
-            name='milestone',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='change_request_rows', to='transactions.milestone'),
+            model_name="changerequest",
+            name="milestone",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="change_request_rows",
+                to="transactions.milestone",
+            ),
         ),
         migrations.AddField(
-            model_name='actionintent',
-            name='milestone',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='intents', to='transactions.milestone'),
+            model_name="actionintent",
+            name="milestone",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="intents",
+                to="transactions.milestone",
+            ),
         ),
         migrations.AddField(
-            model_name='review',
-            name='author',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reviews_written', to=settings.AUTH_USER_MODEL),
+            model_name="review",
+            name="author",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="reviews_written", to=settings.AUTH_USER_MODEL
+            ),
         ),
         migrations.AddField(
-            model_name='review',
-            name='subject',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reviews_received', to=settings.AUTH_USER_MODEL),
+            model_name="review",
+            name="subject",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="reviews_received",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='review',
-            name='transaction',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reviews', to='transactions.escrowtransaction'),
+            model_name="review",
+            name="transaction",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="reviews", to="transactions.escrowtransaction"
+            ),
         ),
         migrations.AddField(
-            model_name='submission',
-            name='documents',
-            field=models.ManyToManyField(blank=True, related_name='+', to='documents.document'),
+            model_name="submission",
+            name="documents",
+            field=models.ManyToManyField(blank=True, related_name="+", to="documents.document"),
         ),
         migrations.AddField(
-            model_name='submission',
-            name='milestone',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='submissions', to='transactions.milestone'),
+            model_name="submission",
+            name="milestone",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="submissions", to="transactions.milestone"
+            ),
         ),
         migrations.AddField(
-            model_name='terms',
-            name='transaction',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='terms_versions', to='transactions.escrowtransaction'),
+            model_name="terms",
+            name="transaction",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="terms_versions",
+                to="transactions.escrowtransaction",
+            ),
         ),
         migrations.AddField(
-            model_name='termssignature',
-            name='terms',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='signatures', to='transactions.terms'),
+            model_name="termssignature",
+            name="terms",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="signatures", to="transactions.terms"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='token',
-            constraint=models.UniqueConstraint(models.F('chain_id'), models.F('address'), name='token_known_once_per_chain'),
+            model_name="token",
+            constraint=models.UniqueConstraint(
+                models.F("chain_id"), models.F("address"), name="token_known_once_per_chain"
+            ),
         ),
         migrations.AddField(
-            model_name='escrowtransaction',
-            name='token',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='transactions.token'),
+            model_name="escrowtransaction",
+            name="token",
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="transactions.token"),
         ),
         migrations.AddConstraint(
-            model_name='milestone',
-            constraint=models.UniqueConstraint(models.F('transaction'), models.F('position'), name='milestone_position_once'),
+            model_name="milestone",
+            constraint=models.UniqueConstraint(
+                models.F("transaction"), models.F("position"), name="milestone_position_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='milestone',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_units__gt', 0)), name='milestone_amount_positive'),
+            model_name="milestone",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("amount_units__gt", 0)), name="milestone_amount_positive"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='milestone',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['PENDING', 'AWAITING_REVIEW', 'REVISION_REQUESTED', 'DISPUTED', 'COMPLETED', 'REFUNDED', 'CANCELLED']), ('money__in', ['UNFUNDED', 'FUNDED', 'RELEASED', 'REFUNDED', 'SPLIT'])), name='milestone_status_known'),
+            model_name="milestone",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        [
+                            "PENDING",
+                            "AWAITING_REVIEW",
+                            "REVISION_REQUESTED",
+                            "DISPUTED",
+                            "COMPLETED",
+                            "REFUNDED",
+                            "CANCELLED",
+                        ],
+                    ),
+                    ("money__in", ["UNFUNDED", "FUNDED", "RELEASED", "REFUNDED", "SPLIT"]),
+                ),
+                name="milestone_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='milestone',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('buyer_units', 0), ('money__in', ['UNFUNDED', 'FUNDED']), ('seller_units', 0)), ('amount_units', django.db.models.expressions.CombinedExpression(models.F('seller_units'), '+', models.F('buyer_units'))), _connector='OR'), name='milestone_settles_to_its_amount'),
+            model_name="milestone",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("buyer_units", 0), ("money__in", ["UNFUNDED", "FUNDED"]), ("seller_units", 0)),
+                    (
+                        "amount_units",
+                        django.db.models.expressions.CombinedExpression(
+                            models.F("seller_units"), "+", models.F("buyer_units")
+                        ),
+                    ),
+                    _connector="OR",
+                ),
+                name="milestone_settles_to_its_amount",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='milestone',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['PENDING', 'CANCELLED']), models.Q(('money', 'UNFUNDED'), _negated=True), _connector='OR'), name='milestone_moves_only_with_money'),
+            model_name="milestone",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("status__in", ["PENDING", "CANCELLED"]),
+                    models.Q(("money", "UNFUNDED"), _negated=True),
+                    _connector="OR",
+                ),
+                name="milestone_moves_only_with_money",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='event',
-            constraint=models.UniqueConstraint(models.F('transaction'), models.F('name'), models.F('milestone'), models.F('chain_tx_hash'), models.F('chain_log_index'), condition=models.Q(('chain_tx_hash', ''), _negated=True), name='event_once_per_chain_log', nulls_distinct=False),
+            model_name="event",
+            constraint=models.UniqueConstraint(
+                models.F("transaction"),
+                models.F("name"),
+                models.F("milestone"),
+                models.F("chain_tx_hash"),
+                models.F("chain_log_index"),
+                condition=models.Q(("chain_tx_hash", ""), _negated=True),
+                name="event_once_per_chain_log",
+                nulls_distinct=False,
+            ),
         ),
         migrations.AddConstraint(
-            model_name='dispute',
-            constraint=models.UniqueConstraint(models.F('milestone'), condition=models.Q(('status', 'OPEN')), name='dispute_one_open_per_milestone'),
+            model_name="dispute",
+            constraint=models.UniqueConstraint(
+                models.F("milestone"), condition=models.Q(("status", "OPEN")), name="dispute_one_open_per_milestone"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='changerequest',
-            constraint=models.UniqueConstraint(models.F('milestone'), models.F('round'), condition=models.Q(('confirmed_at__isnull', False)), name='change_request_one_confirmed_per_round'),
+            model_name="changerequest",
+            constraint=models.UniqueConstraint(
+                models.F("milestone"),
+                models.F("round"),
+                condition=models.Q(("confirmed_at__isnull", False)),
+                name="change_request_one_confirmed_per_round",
+            ),
         ),
         migrations.AddIndex(
-            model_name='actionintent',
-            index=models.Index(models.F('status'), models.F('deadline_at'), name='intent_nearest_deadline_first'),
+            model_name="actionintent",
+            index=models.Index(models.F("status"), models.F("deadline_at"), name="intent_nearest_deadline_first"),
         ),
         migrations.AddConstraint(
-            model_name='actionintent',
-            constraint=models.UniqueConstraint(models.F('transaction'), models.F('action'), models.F('target'), condition=models.Q(('status__in', ['REQUESTED', 'SENT', 'SEEN'])), name='intent_one_open_per_action_and_target'),
+            model_name="actionintent",
+            constraint=models.UniqueConstraint(
+                models.F("transaction"),
+                models.F("action"),
+                models.F("target"),
+                condition=models.Q(("status__in", ["REQUESTED", "SENT", "SEEN"])),
+                name="intent_one_open_per_action_and_target",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='review',
-            constraint=models.UniqueConstraint(models.F('transaction'), models.F('author'), name='review_once_per_party'),
+            model_name="review",
+            constraint=models.UniqueConstraint(
+                models.F("transaction"), models.F("author"), name="review_once_per_party"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='review',
-            constraint=models.CheckConstraint(condition=models.Q(('rating__gte', 1), ('rating__lte', 5)), name='review_rating_1_to_5'),
+            model_name="review",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("rating__gte", 1), ("rating__lte", 5)), name="review_rating_1_to_5"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='review',
-            constraint=models.CheckConstraint(condition=models.Q(('author', models.F('subject')), _negated=True), name='review_not_of_oneself'),
+            model_name="review",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("author", models.F("subject")), _negated=True), name="review_not_of_oneself"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='submission',
-            constraint=models.UniqueConstraint(models.F('milestone'), models.F('round'), condition=models.Q(('confirmed_at__isnull', False)), name='submission_one_confirmed_per_round'),
+            model_name="submission",
+            constraint=models.UniqueConstraint(
+                models.F("milestone"),
+                models.F("round"),
+                condition=models.Q(("confirmed_at__isnull", False)),
+                name="submission_one_confirmed_per_round",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='terms',
-            constraint=models.UniqueConstraint(models.F('transaction'), models.F('version'), name='terms_version_once'),
+            model_name="terms",
+            constraint=models.UniqueConstraint(models.F("transaction"), models.F("version"), name="terms_version_once"),
         ),
         migrations.AddConstraint(
-            model_name='termssignature',
-            constraint=models.UniqueConstraint(models.F('terms'), models.F('role'), name='terms_signed_once_per_party'),
+            model_name="termssignature",
+            constraint=models.UniqueConstraint(models.F("terms"), models.F("role"), name="terms_signed_once_per_party"),
         ),
         migrations.AddIndex(
-            model_name='escrowtransaction',
-            index=models.Index(models.F('status'), models.F('updated_at'), name='transaction_by_status'),
+            model_name="escrowtransaction",
+            index=models.Index(models.F("status"), models.F("updated_at"), name="transaction_by_status"),
         ),
         migrations.AddConstraint(
-            model_name='escrowtransaction',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['DRAFT', 'PENDING_FUNDING', 'AWAITING_PAYMENT', 'IN_ESCROW', 'WORK_IN_PROGRESS', 'DISPUTED', 'COMPLETED', 'CANCELLED', 'EXPIRED', 'REFUNDED', 'CLOSED'])), name='transaction_status_known'),
+            model_name="escrowtransaction",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        [
+                            "DRAFT",
+                            "PENDING_FUNDING",
+                            "AWAITING_PAYMENT",
+                            "IN_ESCROW",
+                            "WORK_IN_PROGRESS",
+                            "DISPUTED",
+                            "COMPLETED",
+                            "CANCELLED",
+                            "EXPIRED",
+                            "REFUNDED",
+                            "CLOSED",
+                        ],
+                    )
+                ),
+                name="transaction_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='escrowtransaction',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('buyer', models.F('seller')), _negated=True), models.Q(('arbiter', models.F('buyer')), _negated=True), models.Q(('arbiter', models.F('seller')), _negated=True)), name='transaction_three_different_people'),
+            model_name="escrowtransaction",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("buyer", models.F("seller")), _negated=True),
+                    models.Q(("arbiter", models.F("buyer")), _negated=True),
+                    models.Q(("arbiter", models.F("seller")), _negated=True),
+                ),
+                name="transaction_three_different_people",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='escrowtransaction',
-            constraint=models.CheckConstraint(condition=models.Q(('author', models.F('buyer')), ('author', models.F('seller')), _connector='OR'), name='transaction_author_is_a_party'),
+            model_name="escrowtransaction",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("author", models.F("buyer")), ("author", models.F("seller")), _connector="OR"),
+                name="transaction_author_is_a_party",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='escrowtransaction',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['DRAFT', 'CANCELLED']), models.Q(('escrow_id', ''), _negated=True), _connector='OR'), name='transaction_proposed_has_an_escrow_id'),
+            model_name="escrowtransaction",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("status__in", ["DRAFT", "CANCELLED"]), models.Q(("escrow_id", ""), _negated=True), _connector="OR"
+                ),
+                name="transaction_proposed_has_an_escrow_id",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='escrowtransaction',
-            constraint=models.UniqueConstraint(models.F('chain_id'), models.F('vault_address'), models.F('escrow_id'), condition=models.Q(('escrow_id', ''), _negated=True), name='transaction_one_per_escrow'),
+            model_name="escrowtransaction",
+            constraint=models.UniqueConstraint(
+                models.F("chain_id"),
+                models.F("vault_address"),
+                models.F("escrow_id"),
+                condition=models.Q(("escrow_id", ""), _negated=True),
+                name="transaction_one_per_escrow",
+            ),
         ),
     ]
