@@ -214,11 +214,11 @@ RULES: tuple[Rule, ...] = (
     ),
     _held(
         Action.CLAIM,
-        [_R.SELLER, _R.CLOCK],
+        [_R.CLOCK],
         [_M.AWAITING_REVIEW],
         _M.COMPLETED,
         clock=Clock.AFTER,
-        words="the review window ran out: the seller is paid",
+        words="the review window ran out: the seller is paid, whoever asks for it",
     ),
     _held(
         Action.EXTEND,
@@ -265,10 +265,10 @@ RULES: tuple[Rule, ...] = (
     ),
     _held(
         Action.TIME_OUT,
-        [_R.BUYER, _R.SELLER, _R.CLOCK],
+        [_R.CLOCK],
         [_M.DISPUTED],
         clock=Clock.AFTER,
-        words="the arbiter did not decide in time: the split of the terms applies",
+        words="the arbiter did not decide in time: the split of the terms applies, whoever asks for it",
     ),
     _rule(
         Action.REVIEW,

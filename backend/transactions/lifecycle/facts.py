@@ -11,9 +11,9 @@ from typing import Any
 
 from django.db import transaction as db_transaction
 from django.db.models import QuerySet
-from ledger.posting import post_transfer
 
 from common.clock import to_epoch, utc_now
+from ledger.posting import post_transfer
 from transactions import queries, rules, terms
 from transactions.events import ChainLog, record_event
 from transactions.locks import lock_milestones, lock_transaction

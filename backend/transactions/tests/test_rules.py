@@ -1,6 +1,7 @@
 """The table of rules, asked in every state."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from transactions.rules import (
     Situation,
     TransactionStatus,
 )
+from transactions.transitions import transitions_page
 
 NOW = 1_000_000
 
@@ -74,7 +76,7 @@ def test_before_and_after_the_review_window_never_overlap() -> None:
     for now in (NOW - 1, NOW, NOW + 1):
         situation = held(MilestoneStatus.AWAITING_REVIEW, deadline_at=NOW)
         dispute = rules.check(Action.DISPUTE, Role.BUYER, situation, now=now) is None
-        claim = rules.check(Action.CLAIM, Role.SELLER, situation, now=now) is None
+        claim = rules.check(Action.CLAIM, Role.CLOCK, situation, now=now) is None
         assert dispute != claim
 
 
@@ -103,3 +105,10 @@ def test_the_derived_status_says_what_the_milestones_say(
     if derived in rules.FINISHED:
         assert not held_money
     assert (derived is TransactionStatus.DISPUTED) == any(s is MilestoneStatus.DISPUTED for s, _ in milestones)
+
+
+def test_the_page_of_transitions_is_the_table() -> None:
+    page = Path(__file__).resolve().parents[3] / "docs" / "reference" / "transitions.md"
+    assert page.read_text() == transitions_page(), (
+        "run: python manage.py print_transitions > ../docs/reference/transitions.md"
+    )
