@@ -6,9 +6,10 @@ HEADER = """# Transitions
 
 Printed from `backend/transactions/rules.py` by `python manage.py print_transitions`; a test keeps it true.
 
-Who: BUYER, SELLER, ARBITER, and CLOCK, which is the platform acting for anyone because a deadline passed. *On chain*:
-the vault decides, so the request is signed and becomes pending, and the status moves when the chain has spoken finally.
-The clock is the vault's: *before* or *after* the deadline that runs on the milestone; *grace* is a further review window.
+Who: BUYER, SELLER, ARBITER, and CLOCK, which is the platform acting for anyone because a deadline passed.
+*On chain*: the vault decides, so the request is signed and becomes pending, and the status moves when the chain has
+spoken finally. The clock is the vault's: *before* or *after* the deadline that runs on the milestone; *grace* is a
+further review window.
 
 | action | who | transaction | milestone | money | clock | on chain | leads to | meaning |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |

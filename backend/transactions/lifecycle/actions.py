@@ -1,4 +1,4 @@
-"""What people ask of the vault: checked, written as an intent, and left to the relayer. The status waits for the chain."""
+"""What people ask of the vault: checked, written as an intent, left to the relayer. The status waits for the chain."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -99,7 +99,7 @@ def request_action(
     inputs: ActionInputs | None = None,
     milestone_id: int | None = None,
 ) -> ActionIntent:
-    """Take a party's signed action: the intent is written, the relayer told; the status moves when the chain has spoken.
+    """Take a party's signed action: write the intent, tell the relayer. The status moves when the chain has spoken.
 
     Raises ActionNotAllowed, NotAParty, SignatureMismatch, SignatureExpired, InvalidTerms, and ActionPending if the
     same action waits already. Harmless to repeat: the second call raises ActionPending and changes nothing.

@@ -206,7 +206,7 @@ def _end_before_money(
 
 
 def end_unfunded(deal: EscrowTransaction, status: TransactionStatus) -> None:
-    """Move a locked deal without money to CANCELLED or EXPIRED, its milestones with it; nothing waits for it any more."""
+    """Move a locked deal without money to CANCELLED or EXPIRED, with its milestones; nothing waits for it any more."""
     deal.milestones.filter(status=MilestoneStatus.PENDING).update(status=MilestoneStatus.CANCELLED)
     deal.intents.filter(status="REQUESTED").update(status="VOIDED", settled_at=utc_now())
     deal.status = status
