@@ -7,7 +7,7 @@ from common.money import UnitsField
 
 
 class Account(models.Model):
-    """One place money can be, or come from. The code reads `<kind>:<detail>`, for example `buyer:17`."""
+    """One place money can be, or come from. The code reads `<kind>:<detail>`, for example `user:17`."""
 
     code = models.CharField(max_length=120, unique=True)
     kind = models.CharField(max_length=40, help_text="the code's first word")

@@ -26,7 +26,7 @@ def post_transfer(
 ) -> LedgerTransfer:
     """Move `units` (token base units, above zero) from the account `debit` to the account `credit`.
 
-    Account codes read `<kind>:<detail>` (`buyer:17`); an account exists from its first use. `occurred_at` is aware.
+    Account codes read `<kind>:<detail>` (`user:17`); an account exists from its first use. `occurred_at` is aware.
     With `pending` the transfer counts in no balance until `post_pending`. Returns the transfer; a repeat returns the
     one that exists, because the key is unique. Raises TransferConflict if that one has other contents, ValueError for
     an amount, account or time that makes no sense.
@@ -86,6 +86,6 @@ def _settle(key: str, status: LedgerTransfer.Status, settled_at: datetime) -> Le
 def _account(code: str) -> Account:
     match = ACCOUNT_CODE.fullmatch(code)
     if match is None:
-        raise ValueError(f"{code!r} is no account code; it reads kind:detail, like buyer:17")
+        raise ValueError(f"{code!r} is no account code; it reads kind:detail, like user:17")
     account, _ = Account.objects.get_or_create(code=code, defaults={"kind": match["kind"]})
     return account
