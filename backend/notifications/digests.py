@@ -235,7 +235,7 @@ def _funding_reminder(facts: DealFacts, reader: Reader, days: int, *, accepting:
         action = "Read and answer"
     else:
         subject = f"Reminder: {facts.title} still waits for {other}"
-        line = f"You proposed these terms {days} days ago, and {other} has not answered yet. You pay once they are accepted."
+        line = f"You proposed these terms {days} days ago, and {other} has not answered yet."
         action = "Open the transaction"
     return facts.write(
         reader,

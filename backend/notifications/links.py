@@ -13,7 +13,7 @@ def transaction_page(transaction_id: int) -> str:
 
 def dashboard() -> str:
     """The list of the reader's transactions."""
-    return _page("portal:dashboard", "/")
+    return _page("portal:dashboard", "/overview/")
 
 
 def verification_page() -> str:

@@ -2,6 +2,8 @@
 
 import logging
 import smtplib
+from email.header import Header
+from email.message import Message
 from email.utils import parseaddr
 from enum import StrEnum
 from types import TracebackType
@@ -9,6 +11,7 @@ from typing import Any, NamedTuple, Self
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail.message import SafeMIMEMultipart, SafeMIMEText
 
 from notifications.models import Notification
 
@@ -82,14 +85,27 @@ class MailConnection:
             self._connection = None
 
 
+class Mail(EmailMultiAlternatives):
+    """A mail whose encoded subject begins on the header's own line.
+
+    Django folds after the bare "Subject:", and readers that unfold by the letter then show a leading space.
+    """
+
+    def message(self) -> SafeMIMEText | SafeMIMEMultipart:
+        message = super().message()  # refuses line breaks in headers
+        del message["Subject"]
+        Message.__setitem__(message, "Subject", Header(self.subject, header_name="Subject"))
+        return message
+
+
 def sender_domain() -> str:
     """The domain in our own address: the right side of our Message-IDs."""
     _, address = parseaddr(settings.DEFAULT_FROM_EMAIL)
     return address.rpartition("@")[2] or "localhost"
 
 
-def _mail_of(notification: Notification) -> EmailMultiAlternatives:
-    mail = EmailMultiAlternatives(
+def _mail_of(notification: Notification) -> Mail:
+    mail = Mail(
         subject=notification.subject,
         body=notification.body_text,
         from_email=settings.DEFAULT_FROM_EMAIL,
