@@ -54,7 +54,7 @@ class SendDailyTransactionSummary(TestCase):
         self.assertIn("Your turn: pay into escrow by", bodies["bea@example.com"])
         self.assertIn("75.50 tUSDC", bodies["bea@example.com"])
         self.assertIn("Your turn: hand in “Wireframes” by", bodies["sol@example.com"])
-        self.assertIn("1,250.00 tUSDC, of which 1,250.00 tUSDC is in escrow", bodies["sol@example.com"])
+        self.assertIn("1,250.00 tUSDC, 1,250.00 tUSDC of it in escrow", bodies["sol@example.com"])
 
     def test_goes_out_once_a_day(self) -> None:
         EscrowTransactionFactory(funded=True)

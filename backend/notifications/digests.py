@@ -138,7 +138,7 @@ def _summary_item(deal: EscrowTransaction, reader: Reader, todo: tuple[str, ...]
     facts = DealFacts(deal)
     held = sum(m.amount_units for m in facts.milestones if m.money == Money.FUNDED)
     status = deal.status.replace("_", " ").lower()
-    money = f"{facts.total}, of which {facts.money(held)} is in escrow" if held else facts.total
+    money = f"{facts.total}, {facts.money(held)} of it in escrow" if held else facts.total
     return Item(
         title=one_line(deal.title),
         url=links.transaction_page(deal.pk),
@@ -154,7 +154,7 @@ def _turns(deal: EscrowTransaction, reader: Reader, now: datetime) -> Iterator[s
         m.money == Money.UNFUNDED and m.status == MilestoneStatus.PENDING and m.deliver_by > now for m in milestones
     )
     for milestone in (None, *milestones):
-        deadline = deal.accept_by if milestone is None else vault_deadline(milestone)
+        deadline = DealFacts(deal).pay_by if milestone is None else vault_deadline(milestone)
         situation = rules.Situation(
             status=TransactionStatus(deal.status),
             is_author=deal.author_id == reader.user.pk,
@@ -224,7 +224,7 @@ def _funding_reminders(deal: EscrowTransaction, now: datetime) -> Iterator[Draft
 
 def _funding_reminder(facts: DealFacts, reader: Reader, days: int, *, accepting: bool) -> Message:
     other = facts.name_of(Role.SELLER if reader.role is Role.BUYER else Role.BUYER)
-    until = reader.when(facts.deal.accept_by)
+    until = reader.when(facts.pay_by)
     if not accepting:
         subject = f"Reminder: {facts.title} waits for your payment of {facts.total}"
         line = f"Both of you signed {days} days ago, and {other} waits for the money to be in escrow before starting."
@@ -241,7 +241,7 @@ def _funding_reminder(facts: DealFacts, reader: Reader, days: int, *, accepting:
         reader,
         subject=subject,
         heading="A friendly reminder",
-        lines=(line, f"Without it, the agreement expires: the terms can be accepted and paid until {until}."),
+        lines=(line, f"The terms can be accepted and paid until {until}; after that the agreement expires."),
         facts=(("Amount", facts.total), ("Accept and pay by", until)),
         action=action,
     )

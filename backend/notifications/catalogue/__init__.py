@@ -62,8 +62,10 @@ def _all_if_disputed(facts: DealFacts) -> Iterable[Role]:
     return EVERYONE if facts.dispute is not None else PARTIES
 
 
-def _funded_positions(facts: DealFacts) -> str:
-    # A later payment adds a milestone and is told anew; asking twice about one state of the vault is the same fact.
+def _payment(facts: DealFacts) -> str:
+    # Each payment into the vault is told; without an event, the set of milestones that were ever paid names it.
+    if facts.event is not None:
+        return f"event-{facts.event.pk}"
     return "milestones-" + "-".join(str(m.position) for m in facts.funded)
 
 
@@ -130,8 +132,8 @@ _ALL: tuple[DealNotification, ...] = (
         ("transaction.funded",),
         deals.funded,
         lambda facts: bool(facts.funded),
-        "Money of some or all milestones is in the vault; once for every set of funded milestones.",
-        occurrence=_funded_positions,
+        "Money of some or all milestones is in the vault; once per payment.",
+        occurrence=_payment,
     ),
     DealNotification(
         "submitted",

@@ -34,8 +34,8 @@ def verification(user: User, status: str, request: VerificationRequest | None) -
         "VERIFIED": (
             "You are verified as a seller",
             "You are verified",
-            ("A reviewer has checked your documents. Buyers now see on your profile that you are verified.",),
-            "See your profile",
+            ("A reviewer has checked your documents, and your account counts as verified from now on.",),
+            "See your verification",
         ),
         "REJECTED": (
             "Your seller verification was not approved",

@@ -4,7 +4,7 @@ from common.clock import words_for_seconds
 from notifications.catalogue.facts import DealFacts, Reader
 from notifications.message import Message
 from transactions.models import Review
-from transactions.rules import Role
+from transactions.rules import Money, Role
 
 Facts = tuple[tuple[str, str], ...]
 
@@ -18,7 +18,7 @@ def _terms(facts: DealFacts, reader: Reader) -> Facts:
         ("Seller", facts.name_of(Role.SELLER)),
         ("Arbiter", facts.name_of(Role.ARBITER)),
         ("Time to review", words_for_seconds(deal.review_seconds)),
-        ("Accept and pay by", reader.when(deal.accept_by)),
+        ("Accept and pay by", reader.when(facts.pay_by)),
     )
 
 
@@ -139,16 +139,16 @@ def expired(facts: DealFacts, reader: Reader) -> Message:
             f"It was not {'paid' if facts.deal.accepted_at else 'accepted'} in time, so it is over. No money moved.",
             "If you still want to work together, one of you can propose new terms.",
         ),
-        facts=(("Amount", facts.total), ("Accept and pay by", reader.when(facts.deal.accept_by))),
+        facts=(("Amount", facts.total), ("Accept and pay by", reader.when(facts.pay_by))),
     )
 
 
 def funded(facts: DealFacts, reader: Reader) -> Message:
     paid = facts.money(sum(m.amount_units for m in facts.funded))
-    whole = len(facts.funded) == len(facts.milestones)
+    whole = all(m.money != Money.UNFUNDED for m in facts.milestones)
     buyer, seller = facts.name_of(Role.BUYER), facts.name_of(Role.SELLER)
     rows: Facts = (
-        ("Paid into escrow", paid if whole else f"{paid} of {facts.total}"),
+        ("Paid into escrow", paid),
         *((f"Milestone {m.position + 1}, due {reader.when(m.deliver_by)}", facts.money(m.amount_units))
           for m in facts.funded),
     )  # fmt: skip
@@ -158,7 +158,7 @@ def funded(facts: DealFacts, reader: Reader) -> Message:
             subject=f"Your payment of {paid} for {facts.title} is in escrow",
             heading="Your payment is in escrow",
             lines=(
-                f"The blockchain has confirmed it: {paid} {'is' if whole else 'in all is'} held by the smart contract, "
+                f"The blockchain has confirmed it: {paid} is held by the smart contract, "
                 f"not by us and not by {seller}.",
                 f"{seller} can start to work. We tell you when there is something to review.",
             ),
@@ -170,7 +170,7 @@ def funded(facts: DealFacts, reader: Reader) -> Message:
         heading="The money is there: you can start",
         lines=(
             f"{buyer} has paid, and the blockchain has confirmed it: {paid} is held by the smart contract for you."
-            + ("" if whole else " Please work only on the milestones listed here; the others are not paid yet."),
+            + ("" if whole else " Other milestones are not paid yet: please do not start to work on those."),
             "Hand in each milestone by its date. After a missed date the buyer may take that milestone's money back.",
         ),
         facts=rows,
@@ -204,7 +204,7 @@ def refunded(facts: DealFacts, reader: Reader) -> Message:
     mine = reader.role is Role.BUYER
     return facts.write(
         reader,
-        subject=f"{back} for {facts.title} went back to {'you' if mine else buyer}",
+        subject=f"{facts.title} is over: {back} went back to {'you' if mine else buyer}",
         heading="The transaction is refunded",
         lines=(f"All the money of this agreement went back to {'you' if mine else buyer}. The transaction is over.",),
         facts=(("Paid back to the buyer", back),),

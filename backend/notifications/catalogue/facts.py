@@ -6,6 +6,7 @@ from functools import cached_property
 
 from notifications import links
 from notifications.message import QUOTE_LENGTH, Message, one_line, quoted, shorten, words_for_moment, zone_of
+from transactions.lifecycle.clocks import PROPOSAL_LIFETIME
 from transactions.models import Dispute, EscrowTransaction, Event, Milestone
 from transactions.rules import Money, Role
 from users.models import User
@@ -19,6 +20,13 @@ class Reader:
 
     user: User
     role: Role
+
+    def day(self, moment: datetime | None) -> str:
+        """The day of a moment in the reader's time zone, short enough for a subject."""
+        if moment is None:
+            return "the agreed date"
+        local = moment.astimezone(zone_of(self.user.time_zone))
+        return f"{local:%a} {local.day} {local:%b}"
 
     def when(self, moment: datetime | None) -> str:
         """A moment in the reader's time zone."""
@@ -83,13 +91,21 @@ class DealFacts:
         return self.deal.token.format(units)
 
     @property
+    def pay_by(self) -> datetime:
+        """When an unpaid agreement expires: the date in its terms, or the platform's limit if that is sooner."""
+        deal = self.deal
+        limit = deal.proposed_at + PROPOSAL_LIFETIME if deal.proposed_at else deal.accept_by
+        return min(deal.accept_by, limit)
+
+    @property
     def total(self) -> str:
         return self.money(sum(m.amount_units for m in self.milestones))
 
     @property
     def funded(self) -> list[Milestone]:
-        """The milestones whose money was ever paid into the vault."""
-        return [m for m in self.milestones if m.money != Money.UNFUNDED]
+        """The milestones that the payment in question funded; without an event, all that were ever funded."""
+        positions = self.event.data.get("milestones") if self.event is not None else None
+        return [m for m in self.milestones if m.money != Money.UNFUNDED and (not positions or m.position in positions)]
 
     def data(self, key: str) -> str:
         """A value of the audit event's data as text, empty if it has none."""

@@ -1,8 +1,8 @@
 """The words about one milestone. Each function writes one type of message for one reader."""
 
 from notifications.catalogue.facts import DealFacts, Reader
-from notifications.message import Message
-from transactions.models import Dispute
+from notifications.message import Message, one_line
+from transactions.models import Dispute, Submission
 from transactions.rules import Role
 
 
@@ -11,12 +11,18 @@ def submitted(facts: DealFacts, reader: Reader) -> Message:
     seller, buyer = facts.name_of(Role.SELLER), facts.name_of(Role.BUYER)
     amount = facts.money(facts.about.amount_units)
     submission = facts.about.submissions.filter(round=facts.round, confirmed_at__isnull=False).first()
-    rows = (("Amount", amount), ("Submission", f"number {facts.round}"), ("Review until", reader.when(ends)))
+    files = [one_line(name, length=60) for name in _filenames(submission)]
+    rows = (
+        ("Amount", amount),
+        ("Submission", f"number {facts.round}"),
+        *((("Files", ", ".join(files)),) if files else ()),
+        ("Review until", reader.when(ends)),
+    )
     quote = (f"{'You' if reader.role is Role.SELLER else seller} wrote", submission.note if submission else "")
     if reader.role is Role.BUYER:
         return facts.write(
             reader,
-            subject=f"Please review {facts.part} by {reader.when(ends)}",
+            subject=f"Please review {facts.part} by {reader.day(ends)}",
             heading=f"{seller} handed in work",
             lines=(
                 "Please look at it, then approve it, ask for changes or call the arbiter.",
@@ -37,6 +43,10 @@ def submitted(facts: DealFacts, reader: Reader) -> Message:
         facts=rows,
         quote=quote,
     )
+
+
+def _filenames(submission: Submission | None) -> list[str]:
+    return [] if submission is None else [document.filename for document in submission.documents.order_by("id")]
 
 
 def changes_requested(facts: DealFacts, reader: Reader) -> Message:
@@ -89,8 +99,8 @@ def released(facts: DealFacts, reader: Reader) -> Message:
             lines=(
                 f"The time to review ran out without an answer from {buyer}, so the milestone was paid to you."
                 if claimed
-                else f"{buyer} approved your work.",
-                f"The blockchain has confirmed it: {net} went to your wallet.",
+                else f"{buyer} approved the milestone.",
+                f"The blockchain has confirmed it: {net} was paid out to you.",
             ),
             facts=rows,
             action="See the payment",
@@ -102,7 +112,7 @@ def released(facts: DealFacts, reader: Reader) -> Message:
         lines=(
             f"Your time to review ran out, so the milestone was paid to {seller}, as the terms say."
             if claimed
-            else "You approved the work.",
+            else "You approved the milestone.",
             f"The blockchain has confirmed it: the milestone's {amount} has left escrow.",
         ),
         facts=rows,
@@ -116,7 +126,7 @@ def extended(facts: DealFacts, reader: Reader) -> Message:
     seller = facts.name_of(Role.SELLER)
     return facts.write(
         reader,
-        subject=f"{facts.part}: more time, until {reader.when(until)}",
+        subject=f"{facts.part}: more time, until {reader.day(until)}",
         heading=f"{seller} has more time" if mine else "You have more time",
         lines=(f"{'You' if mine else facts.name_of(Role.BUYER)} granted a later date: {reader.when(until)}.",),
         facts=(("Amount", facts.money(facts.about.amount_units)), ("New date", reader.when(until))),
@@ -139,7 +149,7 @@ def milestone_refunded(facts: DealFacts, reader: Reader) -> Message:
         heading="A milestone was refunded",
         lines=(
             why,
-            f"The blockchain has confirmed it: {amount} went back to {'your' if mine else buyer + '’s'} wallet.",
+            f"The blockchain has confirmed it: {amount} was paid back to {'you' if mine else buyer}.",
         ),
         facts=(("Paid back to the buyer", amount),),
     )
@@ -190,7 +200,6 @@ def disputed(facts: DealFacts, reader: Reader) -> Message:
         ),
         facts=rows,
         quote=quote,
-        action="Tell your side" if not mine else "Open the transaction",
     )
 
 
@@ -234,7 +243,7 @@ def overdue(facts: DealFacts, reader: Reader) -> Message:
     buyer = facts.name_of(Role.BUYER)
     return facts.write(
         reader,
-        subject=f"Overdue: {facts.part} was due on {reader.when(since)}",
+        subject=f"Overdue: {facts.part} was due on {reader.day(since)}",
         heading="A milestone is overdue",
         lines=(
             f"The money is in escrow, and {buyer} waits for your work. Past its date the milestone can no longer be "
