@@ -32,14 +32,14 @@ def backdate(deal: EscrowTransaction, **fields: object) -> EscrowTransaction:
 
 
 def told() -> list[tuple[str, str]]:
-    return sorted((sent.to[0].partition("@")[0], sent.subject) for sent in mail.outbox)
+    return sorted((sent.to[0].partition("@")[0], str(sent.subject)) for sent in mail.outbox)
 
 
 @override_settings(CELERY_TASK_ALWAYS_EAGER=True)
 class SendDailyTransactionSummary(TestCase):
     def test_tells_both_parties_what_stands_and_whose_turn_it_is(self) -> None:
-        EscrowTransactionFactory(funded=True)
-        EscrowTransactionFactory(accepted=True, title="A logo", amounts=[75_500_000])
+        EscrowTransactionFactory.create(funded=True)
+        EscrowTransactionFactory.create(accepted=True, title="A logo", amounts=[75_500_000])
         result = send_daily_transaction_summary()
         self.assertIs(result["success"], True)
         self.assertEqual(result["summaries_sent"], 2)
@@ -57,7 +57,7 @@ class SendDailyTransactionSummary(TestCase):
         self.assertIn("1,250.00 tUSDC, 1,250.00 tUSDC of it in escrow", bodies["sol@example.com"])
 
     def test_goes_out_once_a_day(self) -> None:
-        EscrowTransactionFactory(funded=True)
+        EscrowTransactionFactory.create(funded=True)
         send_daily_transaction_summary.delay()
         self.assertEqual(send_daily_transaction_summary()["summaries_sent"], 0)
         self.assertEqual(len(mail.outbox), 2)
@@ -65,13 +65,13 @@ class SendDailyTransactionSummary(TestCase):
         self.assertEqual(len(mail.outbox), 4)
 
     def test_leaves_out_drafts_and_what_is_over(self) -> None:
-        EscrowTransactionFactory()
-        EscrowTransactionFactory(completed=True)
+        EscrowTransactionFactory.create()
+        EscrowTransactionFactory.create(completed=True)
         self.assertEqual(send_daily_transaction_summary()["summaries_sent"], 0)
         self.assertEqual(mail.outbox, [])
 
     def test_asks_the_arbiter_only_while_there_is_a_dispute(self) -> None:
-        deal = EscrowTransactionFactory(funded=True)
+        deal = EscrowTransactionFactory.create(funded=True)
         deal.milestones.filter(position=0).update(status="DISPUTED", deadline_at=utc_now() + timedelta(days=9))
         backdate(deal, status="DISPUTED")
         self.assertEqual(send_daily_transaction_summary()["summaries_sent"], 3)
@@ -79,7 +79,7 @@ class SendDailyTransactionSummary(TestCase):
         self.assertIn("Your turn: decide the dispute over “Wireframes” by", to_ari.body)
 
     def test_respects_who_does_not_want_it(self) -> None:
-        deal = EscrowTransactionFactory(funded=True)
+        deal = EscrowTransactionFactory.create(funded=True)
         set_preference(user_id=deal.buyer_id, kind="daily_summary", is_wanted=False)
         self.assertEqual(send_daily_transaction_summary()["summaries_sent"], 1)
         self.assertEqual([name for name, _ in told()], ["sol"])
@@ -87,7 +87,9 @@ class SendDailyTransactionSummary(TestCase):
     def test_reads_in_sets_however_many_people_there_are(self) -> None:
         def queries_for(deals: int) -> int:
             for number in range(deals):
-                EscrowTransactionFactory(funded=True, buyer=UserFactory(), seller=UserFactory(), title=f"Deal {number}")
+                EscrowTransactionFactory.create(
+                    funded=True, buyer=UserFactory.create(), seller=UserFactory.create(), title=f"Deal {number}"
+                )
             with CaptureQueriesContext(connection) as captured:
                 for people in digests._people_with_active_deals(utc_now()):
                     digests._summary_drafts(people, utc_now())
@@ -99,14 +101,16 @@ class SendDailyTransactionSummary(TestCase):
 @override_settings(CELERY_TASK_ALWAYS_EAGER=True)
 class CleanupOldPendingTransactions(TestCase):
     def test_reminds_the_buyer_of_a_payment_and_not_the_seller(self) -> None:
-        backdate(EscrowTransactionFactory(accepted=True), **days_ago(8), accepted_at=utc_now() - timedelta(days=8))
+        backdate(
+            EscrowTransactionFactory.create(accepted=True), **days_ago(8), accepted_at=utc_now() - timedelta(days=8)
+        )
         result = cleanup_old_pending_transactions()
         self.assertIs(result["success"], True)
         self.assertEqual(result["reminders_sent"], 1)
         self.assertEqual(told(), [("bea", "Reminder: “A new website” waits for your payment of 1,250.00 tUSDC")])
 
     def test_reminds_the_seller_as_well_while_the_terms_wait_for_his_answer(self) -> None:
-        backdate(EscrowTransactionFactory(proposed=True), **days_ago(8))
+        backdate(EscrowTransactionFactory.create(proposed=True), **days_ago(8))
         self.assertEqual(cleanup_old_pending_transactions()["reminders_sent"], 2)
         self.assertEqual(
             told(),
@@ -117,13 +121,13 @@ class CleanupOldPendingTransactions(TestCase):
         )
 
     def test_reminds_the_buyer_alone_if_the_seller_proposed(self) -> None:
-        sol = UserFactory(name="Sol")
-        backdate(EscrowTransactionFactory(proposed=True, seller=sol, author=sol), **days_ago(8))
+        sol = UserFactory.create(name="Sol")
+        backdate(EscrowTransactionFactory.create(proposed=True, seller=sol, author=sol), **days_ago(8))
         cleanup_old_pending_transactions()
         self.assertEqual(told(), [("bea", "Reminder: “A new website” waits for your answer")])
 
     def test_reminds_once_per_step(self) -> None:
-        deal = EscrowTransactionFactory(accepted=True)
+        deal = EscrowTransactionFactory.create(accepted=True)
         deadline = utc_now() + timedelta(days=40)
         counts = []
         for days in (6, 7.5, 8, 13, 14.5, 15, 15, 22, 29):
@@ -134,19 +138,19 @@ class CleanupOldPendingTransactions(TestCase):
 
     def test_a_first_late_run_sends_only_the_newest_step(self) -> None:
         moment = utc_now() - timedelta(days=15)
-        backdate(EscrowTransactionFactory(accepted=True), **days_ago(15), accepted_at=moment)
+        backdate(EscrowTransactionFactory.create(accepted=True), **days_ago(15), accepted_at=moment)
         self.assertEqual(cleanup_old_pending_transactions()["reminders_sent"], 1)
 
     def test_leaves_recent_and_paid_ones_alone(self) -> None:
-        EscrowTransactionFactory(accepted=True)
-        backdate(EscrowTransactionFactory(funded=True), **days_ago(20))
-        backdate(EscrowTransactionFactory(), created_at=utc_now() - timedelta(days=20))
+        EscrowTransactionFactory.create(accepted=True)
+        backdate(EscrowTransactionFactory.create(funded=True), **days_ago(20))
+        backdate(EscrowTransactionFactory.create(), created_at=utc_now() - timedelta(days=20))
         self.assertEqual(cleanup_old_pending_transactions()["reminders_sent"], 0)
         self.assertEqual(mail.outbox, [])
 
     def test_expires_what_can_no_longer_be_accepted_and_does_not_ask_for_its_payment(self) -> None:
         deal = backdate(
-            EscrowTransactionFactory(accepted=True), **days_ago(22), accept_by=utc_now() - timedelta(hours=1)
+            EscrowTransactionFactory.create(accepted=True), **days_ago(22), accept_by=utc_now() - timedelta(hours=1)
         )
         result = cleanup_old_pending_transactions()
         self.assertEqual((result["transactions_expired"], result["reminders_sent"]), (1, 0))
@@ -158,7 +162,7 @@ class CleanupOldPendingTransactions(TestCase):
 @override_settings(CELERY_TASK_ALWAYS_EAGER=True)
 class CheckOverdueMilestones(TestCase):
     def late(self, days: float, **fields: object) -> Milestone:
-        deal = EscrowTransactionFactory(funded=True, amounts=[400_000_000])
+        deal = EscrowTransactionFactory.create(funded=True, amounts=[400_000_000])
         deal.milestones.update(deliver_by=utc_now() - timedelta(days=days), **fields)
         return deal.milestones.get()
 
@@ -186,7 +190,7 @@ class CheckOverdueMilestones(TestCase):
     def test_leaves_recent_unpaid_and_handed_in_ones_alone(self) -> None:
         self.late(13)
         self.late(20, status="AWAITING_REVIEW", round=1, deadline_at=utc_now() + timedelta(days=1))
-        unpaid = EscrowTransactionFactory(accepted=True)
+        unpaid = EscrowTransactionFactory.create(accepted=True)
         unpaid.milestones.update(deliver_by=utc_now() - timedelta(days=20))
         self.assertEqual(check_overdue_milestones()["notifications_sent"], 0)
         self.assertEqual(mail.outbox, [])

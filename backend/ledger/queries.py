@@ -22,8 +22,8 @@ def balances_of_transaction(escrow_transaction_id: int) -> Mapping[tuple[str, st
     balances: dict[tuple[str, str], int] = defaultdict(int)
     rows = _posted().filter(escrow_transaction_id=escrow_transaction_id)
     for debit, credit, currency, units in rows.values_list("debit__code", "credit__code", "currency", "units"):
-        balances[debit, currency] -= units
-        balances[credit, currency] += units
+        balances[debit, currency] -= int(units)
+        balances[credit, currency] += int(units)
     return dict(balances)
 
 

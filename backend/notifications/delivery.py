@@ -36,6 +36,19 @@ from transactions.models import EscrowTransaction, Event, Milestone
 from users.models import SellerProfile, User, VerificationRequest
 
 logger = logging.getLogger(__name__)
+__all__ = [
+    "DeliveryDeferred",
+    "Draft",
+    "Report",
+    "deliver",
+    "deliver_due",
+    "notify_account",
+    "notify_transaction",
+    "notify_verification",
+    "plan",
+    "send_message",
+    "tell",
+]
 State = Notification.State
 
 LEASE = timedelta(minutes=5)  # longer than one mail can take; after it another worker may take a claimed row over
@@ -369,7 +382,8 @@ def _put_off(notifications: Sequence[Notification], last: Notification, error: s
 
 
 def _next_try(attempts: int, now: datetime) -> datetime:
-    return now + min(FIRST_DELAY * 2 ** min(attempts - 1, 12), LONGEST_DELAY)
+    pause: timedelta = FIRST_DELAY * 2 ** min(attempts - 1, 12)
+    return now + min(pause, LONGEST_DELAY)
 
 
 def _message_id(draft: Draft) -> str:

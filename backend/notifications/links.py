@@ -25,4 +25,4 @@ def _page(name: str, path: str, *args: object) -> str:
     # A worker without the portal's pages still writes mails that lead somewhere.
     with suppress(NoReverseMatch):
         path = reverse(name, args=args)
-    return settings.PUBLIC_URL + path
+    return f"{settings.PUBLIC_URL}{path}"

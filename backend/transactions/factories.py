@@ -19,8 +19,8 @@ CHAIN_ID = 31337
 VAULT_ADDRESS = "0x" + "5E" * 20
 
 
-class UserFactory(DjangoModelFactory):
-    """A person; `UserFactory(name="Bea")` is bea@example.com, and the same person when asked for again."""
+class UserFactory(DjangoModelFactory[User]):
+    """A person; `UserFactory.create(name="Bea")` is bea@example.com, and the same person when asked for again."""
 
     class Meta:
         model = User
@@ -35,7 +35,7 @@ class UserFactory(DjangoModelFactory):
     password = "!"  # nobody can log in with it, and no test waits for a password hash
 
 
-class SellerProfileFactory(DjangoModelFactory):
+class SellerProfileFactory(DjangoModelFactory[SellerProfile]):
     class Meta:
         model = SellerProfile
         django_get_or_create = ("user",)
@@ -44,7 +44,7 @@ class SellerProfileFactory(DjangoModelFactory):
     legal_name = factory.SelfAttribute("user.display_name")
 
 
-class TokenFactory(DjangoModelFactory):
+class TokenFactory(DjangoModelFactory[Token]):
     """Test USDC: six decimals."""
 
     class Meta:
@@ -58,7 +58,7 @@ class TokenFactory(DjangoModelFactory):
     decimals = 6
 
 
-class EscrowTransactionFactory(DjangoModelFactory):
+class EscrowTransactionFactory(DjangoModelFactory[EscrowTransaction]):
     """A draft of Bea's with Sol, Ari as arbiter, and `amounts` of milestones in base units.
 
     Traits lead further: `proposed`, `accepted`, `funded` (all milestones), `completed` (all paid).
@@ -109,7 +109,7 @@ class EscrowTransactionFactory(DjangoModelFactory):
         titles = ("Wireframes", "Pages", "Launch")
         for position, units in enumerate(extracted or (400_000_000, 500_000_000, 350_000_000)):
             title = titles[position] if position < len(titles) else f"Part {position + 1}"
-            MilestoneFactory(transaction=deal, position=position, title=title, amount_units=units, **kwargs)
+            MilestoneFactory.create(transaction=deal, position=position, title=title, amount_units=units, **kwargs)
 
 
 def _money_of(milestone: Any) -> str:
@@ -119,7 +119,7 @@ def _money_of(milestone: Any) -> str:
     return Money.RELEASED if status in (TransactionStatus.COMPLETED, TransactionStatus.CLOSED) else Money.UNFUNDED
 
 
-class MilestoneFactory(DjangoModelFactory):
+class MilestoneFactory(DjangoModelFactory[Milestone]):
     """A milestone whose money is where its deal's status says."""
 
     class Meta:

@@ -17,7 +17,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 def fund(**changes: Any) -> LedgerTransfer:
-    entry = {
+    entry: dict[str, Any] = {
         "key": "funded:1:0",
         "kind": "fund",
         "escrow_transaction_id": 1,

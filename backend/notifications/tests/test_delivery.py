@@ -10,6 +10,7 @@ from django.db import connection, connections
 
 from common.clock import utc_now
 from notifications import delivery
+from notifications.channels.email.rendering import render_verbatim
 from notifications.errors import DeliveryDeferred
 from notifications.models import Notification
 from notifications.tests.conftest import MailSink, free_port
@@ -26,7 +27,7 @@ def states() -> dict[str, str]:
 @pytest.mark.django_db
 class TestOverSmtp:
     def test_a_mail_arrives_whole(self, smtp: MailSink) -> None:
-        deal = EscrowTransactionFactory(funded=True, title="Ein größeres Büro <b>")
+        deal = EscrowTransactionFactory.create(funded=True, title="Ein größeres Büro <b>")
         delivery.notify_transaction(transaction_id=deal.pk, notification_type="funded")
         assert smtp.recipients == ["bea@example.com", "sol@example.com"]
         received = dict(smtp.taken)["sol@example.com"]
@@ -51,7 +52,7 @@ class TestOverSmtp:
         assert delivery.deliver_due().sent == []
 
     def test_what_a_server_cannot_take_now_is_kept_and_follows(self, smtp: MailSink) -> None:
-        deal = EscrowTransactionFactory(funded=True)
+        deal = EscrowTransactionFactory.create(funded=True)
         smtp.answers["bea@example.com"] = "450 mailbox is busy"
         with pytest.raises(DeliveryDeferred, match="1 of the mails will be tried again"):
             send_transaction_notification(transaction_id=deal.pk, notification_type="funded")
@@ -63,7 +64,7 @@ class TestOverSmtp:
         assert smtp.recipients == ["bea@example.com", "sol@example.com"]
 
     def test_nothing_is_lost_while_the_server_is_away(self, smtp: MailSink, settings: object) -> None:
-        deal = EscrowTransactionFactory(funded=True)
+        deal = EscrowTransactionFactory.create(funded=True)
         settings.EMAIL_PORT = free_port()  # type: ignore[attr-defined]
         with pytest.raises(DeliveryDeferred):
             delivery.notify_transaction(transaction_id=deal.pk, notification_type="funded").raise_if_deferred()
@@ -96,7 +97,7 @@ class TestOverSmtp:
 @pytest.mark.django_db(transaction=True)
 class TestWithSeveralWorkers:
     def test_no_database_transaction_is_open_while_the_mail_server_is_talked_to(self, smtp: MailSink) -> None:
-        deal = EscrowTransactionFactory(funded=True)
+        deal = EscrowTransactionFactory.create(funded=True)
         parameters = connection.get_connection_params()
         login = {
             name: parameters[name] for name in ("host", "port", "user", "password", "dbname") if name in parameters
@@ -116,7 +117,7 @@ class TestWithSeveralWorkers:
         assert seen == [0, 0]
 
     def test_workers_that_tell_the_same_at_the_same_moment_make_one_mail_each(self, smtp: MailSink) -> None:
-        deal = EscrowTransactionFactory(funded=True)
+        deal = EscrowTransactionFactory.create(funded=True)
         start = threading.Barrier(4)
         errors: list[Exception] = []
 
@@ -141,7 +142,7 @@ class TestWithSeveralWorkers:
 @pytest.mark.django_db
 class TestHeaders:
     def test_a_title_cannot_smuggle_a_header(self) -> None:
-        deal = EscrowTransactionFactory(funded=True, title="Site\r\nBcc: max@example.com\u2028\x1bx")
+        deal = EscrowTransactionFactory.create(funded=True, title="Site\r\nBcc: max@example.com\u2028\x1bx")
         deal.seller.display_name = "Sol\nReply-To: max@example.com"
         deal.seller.save()
         delivery.notify_transaction(transaction_id=deal.pk, notification_type="funded")
@@ -152,5 +153,5 @@ class TestHeaders:
 
 
 def _draft(address: str) -> delivery.Draft:
-    mail_of = delivery.render_verbatim(subject="Hello", text="Text")
+    mail_of = render_verbatim(subject="Hello", text="Text")
     return delivery.Draft(key="message:test", kind="message", address=address, mail=mail_of)

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, Self
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
-from django.core.mail.message import SafeMIMEMultipart, SafeMIMEText
 
 from notifications.models import Notification
 
@@ -58,10 +57,10 @@ class MailConnection:
         try:
             self._connection.send_messages([_mail_of(notification)])
         except smtplib.SMTPRecipientsRefused as error:
-            code, words = next(iter(error.recipients.values()))
+            code, reason = next(iter(error.recipients.values()))
             if code == 421:  # the server said good-bye
                 self._close()
-            return _judge(code, _text(words))
+            return _judge(code, _text(reason))
         except (smtplib.SMTPDataError, smtplib.SMTPSenderRefused) as error:
             # A refused sender is our own setting, not this recipient's fault: it is tried again once that is repaired.
             sender = isinstance(error, smtplib.SMTPSenderRefused)
@@ -91,10 +90,10 @@ class Mail(EmailMultiAlternatives):
     Django folds after the bare "Subject:", and readers that unfold by the letter then show a leading space.
     """
 
-    def message(self) -> SafeMIMEText | SafeMIMEMultipart:
-        message = super().message()  # refuses line breaks in headers
+    def message(self, **options: Any) -> Any:
+        message = super().message(**options)  # refuses line breaks in headers
         del message["Subject"]
-        Message.__setitem__(message, "Subject", Header(self.subject, header_name="Subject"))
+        Message.__setitem__(message, "Subject", Header(str(self.subject), header_name="Subject"))
         return message
 
 
