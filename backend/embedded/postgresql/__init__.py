@@ -1,0 +1,1 @@
+"""A database engine for Django: PostgreSQL that is found or started on the first connection."""
