@@ -254,9 +254,12 @@ def action_message(deal: EscrowTransaction, action: Action, fields: Mapping[str,
     }
 
 
-def fund_nonce(*, escrow: str, milestones: int) -> str:
-    """EIP-3009 nonce that ties a token authorization to this escrow and this set of milestones."""
-    packed = encode(["bytes32", "bytes32", "uint256"], [FUND_TAG, bytes.fromhex(escrow.removeprefix("0x")), milestones])
+def fund_nonce(*, escrow: str, milestones: int, epoch: int) -> str:
+    """EIP-3009 nonce that ties a token authorization to this escrow, this set of milestones and the buyer's epoch."""
+    packed = encode(
+        ["bytes32", "bytes32", "uint256", "uint256"],
+        [FUND_TAG, bytes.fromhex(escrow.removeprefix("0x")), milestones, epoch],
+    )
     return "0x" + keccak(packed).hex()
 
 
@@ -293,7 +296,7 @@ def fund_message(
             "value": value_units,
             "validAfter": 0,
             "validBefore": valid_before,
-            "nonce": fund_nonce(escrow=deal.escrow_id, milestones=milestones),
+            "nonce": fund_nonce(escrow=deal.escrow_id, milestones=milestones, epoch=deal.buyer_epoch),
         },
     }
 
