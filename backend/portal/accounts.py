@@ -25,7 +25,7 @@ from users.models import User
 class LogInForm(AuthenticationForm):
     """E-mail address and password."""
 
-    error_messages: ClassVar[dict[str, str]] = {  # type: ignore[misc]
+    error_messages: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
         **AuthenticationForm.error_messages,
         "invalid_login": "E-mail address and password do not belong together. Please try again.",
     }
@@ -61,7 +61,7 @@ class RegisterForm(forms.Form):
     )
 
     def clean_email(self) -> str:
-        email = self.cleaned_data["email"].lower()
+        email: str = self.cleaned_data["email"].lower()
         if User.objects.filter(email__iexact=email).exists():
             raise ValidationError("There is an account with this address already. Do you want to log in?")
         return email

@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -19,6 +19,7 @@ from documents.models import Document
 from portal import signing
 from portal.documents import FilesField, receive_files
 from portal.prose import ACTION_WORDS, consequences, error_sentence
+from portal.requests import SignedInRequest
 from transactions import lifecycle, queries
 from transactions.errors import ActionNotAllowed, ActionPending, DomainError, NotFound
 from transactions.lifecycle import ActionInputs
@@ -48,7 +49,7 @@ class ActionForm(forms.Form):
         self.milestone = milestone
         super().__init__(*args, **kwargs)
 
-    def inputs(self, request: HttpRequest) -> ActionInputs:
+    def inputs(self, request: SignedInRequest) -> ActionInputs:
         """The verb's inputs from what was entered. May receive files, so only for a valid form."""
         return ActionInputs()
 
@@ -66,7 +67,7 @@ class FundForm(ActionForm):
         self.fields["positions"].choices = choices  # type: ignore[attr-defined]
         self.fields["positions"].initial = [position for position, _ in choices]
 
-    def inputs(self, request: HttpRequest) -> ActionInputs:
+    def inputs(self, request: SignedInRequest) -> ActionInputs:
         return ActionInputs(positions=tuple(self.cleaned_data["positions"]))
 
 
@@ -78,16 +79,16 @@ class SubmitForm(ActionForm):
         widget=forms.Textarea(attrs={"rows": 5}),
         help_text="Tell the buyer what to look at, and how to check that it is done.",
     )
-    files = FilesField(label="Files", required=False, help_text="They are checked before they can be handed in.")
+    uploads = FilesField(label="Files", required=False, help_text="They are checked before they can be handed in.")
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        if not cleaned.get("note", "").strip() and not cleaned.get("files"):
+        if not cleaned.get("note", "").strip() and not cleaned.get("uploads"):
             raise ValidationError("Write a note or choose a file: there has to be something to look at.")
         return cleaned
 
-    def inputs(self, request: HttpRequest) -> ActionInputs:
-        documents = receive_files(request.user, self.cleaned_data["files"], Document.Purpose.DELIVERABLE)
+    def inputs(self, request: SignedInRequest) -> ActionInputs:
+        documents = receive_files(request.user, self.cleaned_data["uploads"], Document.Purpose.DELIVERABLE)
         return ActionInputs(note=self.cleaned_data["note"], document_ids=tuple(d.pk for d in documents))
 
 
@@ -101,7 +102,7 @@ class ReasonForm(ActionForm):
         self.fields["reason"].label = self.label
         self.fields["reason"].help_text = self.help_text
 
-    def inputs(self, request: HttpRequest) -> ActionInputs:
+    def inputs(self, request: SignedInRequest) -> ActionInputs:
         return ActionInputs(reason=self.cleaned_data["reason"])
 
 
@@ -140,7 +141,7 @@ class ResolveForm(ReasonForm):
             raise ValidationError("That is more than the milestone holds.")
         return units
 
-    def inputs(self, request: HttpRequest) -> ActionInputs:
+    def inputs(self, request: SignedInRequest) -> ActionInputs:
         return ActionInputs(reason=self.cleaned_data["reason"], seller_units=self.cleaned_data["seller_amount"])
 
 
@@ -160,7 +161,7 @@ class ExtendForm(ActionForm):
             raise ValidationError("Choose a day in the future.")
         return until
 
-    def inputs(self, request: HttpRequest) -> ActionInputs:
+    def inputs(self, request: SignedInRequest) -> ActionInputs:
         return ActionInputs(until=self.cleaned_data["until"])
 
 
@@ -180,7 +181,7 @@ def end_of_day(day: Any) -> datetime:
 
 
 @login_required
-def enter(request: HttpRequest, transaction_id: int, action: str, number: int | None = None) -> HttpResponse:
+def enter(request: SignedInRequest, transaction_id: int, action: str, number: int | None = None) -> HttpResponse:
     """What has to be entered first. Nothing to enter: straight on to the page that is signed."""
     deal, milestone, verb = _found(request, transaction_id, action, number)
     to_sign = _url("sign", deal, milestone, verb)
@@ -199,7 +200,7 @@ def enter(request: HttpRequest, transaction_id: int, action: str, number: int | 
 
 
 @login_required
-def sign(request: HttpRequest, transaction_id: int, action: str, number: int | None = None) -> HttpResponse:
+def sign(request: SignedInRequest, transaction_id: int, action: str, number: int | None = None) -> HttpResponse:
     """Says in words what will happen, shows the message behind it, takes the signature, makes the one call."""
     deal, milestone, verb = _found(request, transaction_id, action, number)
     entered = signing.kept(request, verb, deal, milestone)
@@ -270,7 +271,7 @@ def signing_context(user: Any, message: Any, signer: str, digest: str) -> dict[s
 
 
 def _found(
-    request: HttpRequest, transaction_id: int, action: str, number: int | None
+    request: SignedInRequest, transaction_id: int, action: str, number: int | None
 ) -> tuple[EscrowTransaction, Milestone | None, Action]:
     """The deal, the milestone and the action that an address names, if this reader may take it now."""
     deal = queries.get_visible(request.user, transaction_id)
@@ -288,7 +289,9 @@ def _found(
     return deal, milestone, verb
 
 
-def _explain_refusal(request: HttpRequest, deal: EscrowTransaction, milestone: Milestone | None, verb: Action) -> None:
+def _explain_refusal(
+    request: SignedInRequest, deal: EscrowTransaction, milestone: Milestone | None, verb: Action
+) -> None:
     """Raise what says why this is not possible now."""
     waiting = deal.intents.filter(milestone=milestone, status__in=["REQUESTED", "SENT", "SEEN"])
     if waiting.exists():

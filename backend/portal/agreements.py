@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.conf import settings
@@ -11,7 +11,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.forms import BaseFormSet, formset_factory
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
@@ -21,6 +21,7 @@ from common.money import to_decimal, to_units
 from portal import signing
 from portal.actions import end_of_day, signing_context
 from portal.prose import ACTION_WORDS, consequences, error_sentence
+from portal.requests import SignedInRequest
 from transactions import lifecycle, queries, terms
 from transactions.errors import ActionNotAllowed, DomainError
 from transactions.lifecycle import MilestoneDraft
@@ -212,14 +213,14 @@ class MilestoneRows(BaseFormSet):  # type: ignore[type-arg]
 
 
 def _rows_class(extra: int) -> type[MilestoneRows]:
-    rows: type[MilestoneRows] = formset_factory(
+    rows = formset_factory(
         MilestoneForm, formset=MilestoneRows, extra=extra, max_num=MILESTONES_AT_MOST, validate_max=True
     )
-    return rows
+    return cast(type[MilestoneRows], rows)
 
 
 @login_required
-def new(request: HttpRequest) -> HttpResponse:
+def new(request: SignedInRequest) -> HttpResponse:
     """Draft an agreement: saved for its author alone until it is signed and sent."""
     form = AgreementForm(request.POST or None, author=request.user)
     rows = _rows_class(FIRST_MILESTONES)(_with_more_rows(request), prefix="milestones")
@@ -243,7 +244,7 @@ def new(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-def edit(request: HttpRequest, transaction_id: int) -> HttpResponse:
+def edit(request: SignedInRequest, transaction_id: int) -> HttpResponse:
     """Change a draft that has not been sent yet."""
     deal = queries.get_visible(request.user, transaction_id)
     if Action.EDIT not in queries.available_actions(deal, request.user):
@@ -286,7 +287,7 @@ def edit(request: HttpRequest, transaction_id: int) -> HttpResponse:
 
 
 def _draft_page(
-    request: HttpRequest,
+    request: SignedInRequest,
     form: AgreementForm,
     rows: MilestoneRows,
     save: Callable[[], EscrowTransaction],
@@ -310,7 +311,7 @@ def _draft_page(
     return render(request, "portal/agreements/form.html", context)
 
 
-def _with_more_rows(request: HttpRequest) -> Any:
+def _with_more_rows(request: SignedInRequest) -> Any:
     """The posted data; with one more milestone row if that was asked for (the button works without JavaScript)."""
     if request.method != "POST":
         return None
@@ -331,7 +332,7 @@ def _offer_current_windows(form: AgreementForm, deal: EscrowTransaction) -> None
 
 
 @login_required
-def sign_terms(request: HttpRequest, transaction_id: int, action: str) -> HttpResponse:
+def sign_terms(request: SignedInRequest, transaction_id: int, action: str) -> HttpResponse:
     """The terms as both will sign them; proposing and accepting are the same signature by different people."""
     verb = Action(action)
     deal = queries.get_visible(request.user, transaction_id)
@@ -385,7 +386,7 @@ class EndForm(forms.Form):
 
 
 @login_required
-def end(request: HttpRequest, transaction_id: int, action: str) -> HttpResponse:
+def end(request: SignedInRequest, transaction_id: int, action: str) -> HttpResponse:
     """Decline or call off, before any money came. Nothing is signed: nothing is on the chain yet."""
     verb = Action(action)
     deal = queries.get_visible(request.user, transaction_id)
@@ -415,7 +416,7 @@ class ReviewForm(forms.Form):
 
 
 @login_required
-def review(request: HttpRequest, transaction_id: int) -> HttpResponse:
+def review(request: SignedInRequest, transaction_id: int) -> HttpResponse:
     """Each party reviews the other, once, after the end."""
     deal = queries.get_visible(request.user, transaction_id)
     _refuse_unless_available(request.user, deal, Action.REVIEW)

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from portal.requests import SignedInRequest
 from portal.turns import Turn, for_viewer, turns_of
 from transactions import queries
 from transactions.models import EscrowTransaction
@@ -51,10 +52,10 @@ def line_of(deal: EscrowTransaction, user: User) -> Line:
 
 @login_required
 @require_safe
-def dashboard(request: HttpRequest) -> HttpResponse:
+def dashboard(request: SignedInRequest) -> HttpResponse:
     user = request.user
     deals = with_parts(queries.visible_to(user))
-    mine = deals.filter(pk__in=_taking_part(user))
+    mine = deals.filter(_taking_part(user))
     moving = mine.filter(status__in=["DRAFT", "PENDING_FUNDING", "AWAITING_PAYMENT", *HOLDING])[:500]
     waiting = [line for deal in moving if (line := line_of(deal, user)).turn and line.turn.is_mine]
     waiting.sort(key=lambda line: line.turn.until.timestamp() if line.turn and line.turn.until else float("inf"))
@@ -71,6 +72,6 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _taking_part(user: User) -> QuerySet[EscrowTransaction, int]:
+def _taking_part(user: User) -> Q:
     # Operators see more than what they take part in; their overview is not the place for it.
-    return EscrowTransaction.objects.filter(Q(buyer=user) | Q(seller=user) | Q(arbiter=user)).values("pk")
+    return Q(buyer=user) | Q(seller=user) | Q(arbiter=user)

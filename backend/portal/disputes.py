@@ -1,10 +1,11 @@
 """The arbiter's desk: which milestones wait for a decision, the nearest deadline first."""
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from portal.requests import SignedInRequest
 from transactions import queries
 from transactions.models import Dispute
 
@@ -13,7 +14,7 @@ DECIDED_SHOWN = 20
 
 @login_required
 @require_safe
-def desk(request: HttpRequest) -> HttpResponse:
+def desk(request: SignedInRequest) -> HttpResponse:
     """For arbiters their own; parties see the disputes of their deals."""
     disputes = queries.disputes_visible_to(request.user).select_related(
         "opened_by", "milestone__transaction__buyer", "milestone__transaction__seller"

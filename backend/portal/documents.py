@@ -8,12 +8,13 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import Q
-from django.http import FileResponse, HttpRequest
+from django.http import FileResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 
 from documents import intake
 from documents.models import Document
+from portal.requests import SignedInRequest
 from transactions import queries
 from transactions.errors import DomainError, NotFound
 from transactions.models import Submission
@@ -31,7 +32,7 @@ class FilesField(forms.FileField):
 
     widget = FilesInput
 
-    def clean(self, data: Any, initial: Any = None) -> list[UploadedFile]:
+    def clean(self, data: Any, initial: Any = None) -> list[UploadedFile[Any]]:
         given = data if isinstance(data, list | tuple) else [data] if data else []
         if self.required and not given:
             raise forms.ValidationError("Choose at least one file.")
@@ -44,7 +45,7 @@ class FilesField(forms.FileField):
         return [super(FilesField, self).clean(upload, initial) for upload in given]
 
 
-def receive_files(owner: User, uploads: Iterable[UploadedFile], purpose: Document.Purpose) -> list[Document]:
+def receive_files(owner: User, uploads: Iterable[UploadedFile[Any]], purpose: Document.Purpose) -> list[Document]:
     """Take uploaded files in; they are checked in the background before they may be used."""
     return [intake.receive_document(owner=owner, purpose=purpose, upload=upload) for upload in uploads]
 
@@ -63,7 +64,7 @@ def readable_by(user: User) -> Q:
 
 @login_required
 @require_safe
-def download(request: HttpRequest, document_id: int) -> HttpResponseBase:
+def download(request: SignedInRequest, document_id: int) -> HttpResponseBase:
     """One file, always as a download: nothing that people upload is shown in the portal's own name."""
     document = Document.objects.filter(readable_by(request.user), pk=document_id).first()
     if document is None:

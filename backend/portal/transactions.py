@@ -6,12 +6,13 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.db.models import Prefetch
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from portal import prose
+from portal.requests import SignedInRequest
 from portal.turns import Turn, for_viewer, turns_of
 from transactions import queries
 from transactions.errors import UnknownTransaction
@@ -99,14 +100,14 @@ def get_for_page(user: User, transaction_id: int) -> EscrowTransaction:
 
 @login_required
 @require_safe
-def detail(request: HttpRequest, transaction_id: int) -> HttpResponse:
+def detail(request: SignedInRequest, transaction_id: int) -> HttpResponse:
     deal = get_for_page(request.user, transaction_id)
     return render(request, "portal/transactions/detail.html", context_of(deal, request.user))
 
 
 @login_required
 @require_safe
-def news(request: HttpRequest, transaction_id: int) -> HttpResponse:
+def news(request: SignedInRequest, transaction_id: int) -> HttpResponse:
     """The live part of the page if it changed since `version`, else 204: what htmx asks for while the page is open."""
     deal = get_for_page(request.user, transaction_id)
     if request.GET.get("version") == version_of(deal):

@@ -7,13 +7,14 @@ from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from documents.models import Document
 from portal.documents import FilesField, receive_files
 from portal.prose import error_sentence
+from portal.requests import SignedInRequest
 from transactions.errors import DomainError, NotFound
 from users import verification
 from users.models import SellerProfile, VerificationRequest
@@ -30,17 +31,17 @@ class SellerForm(forms.Form):
     headline = forms.CharField(
         label="What do you do?", required=False, max_length=160, help_text="One line that buyers see."
     )
-    files = FilesField(
+    uploads = FilesField(
         label="Documents", help_text="A passport or identity card; for a company its register extract. PDF or image."
     )
 
 
 @login_required
-def seller(request: HttpRequest) -> HttpResponse:
+def seller(request: SignedInRequest) -> HttpResponse:
     """Status, and the form as long as there is something to send."""
     user = request.user
     profile = SellerProfile.objects.filter(user=user).first()
-    requests = VerificationRequest.objects.filter(profile=profile).prefetch_related("documents") if profile else []
+    requests = VerificationRequest.objects.filter(profile__user=user).prefetch_related("documents").order_by("-pk")
     may_send = profile is None or profile.verification_status in ("UNVERIFIED", "REJECTED")
     initial = {
         "legal_name": profile.legal_name if profile else user.display_name,
@@ -50,7 +51,7 @@ def seller(request: HttpRequest) -> HttpResponse:
     form = SellerForm(request.POST or None, request.FILES or None, initial=initial)
     if request.method == "POST" and may_send and form.is_valid():
         try:
-            documents = receive_files(user, form.cleaned_data["files"], Document.Purpose.VERIFICATION)
+            documents = receive_files(user, form.cleaned_data["uploads"], Document.Purpose.VERIFICATION)
             verification.submit_for_verification(
                 user=user,
                 document_ids=[document.pk for document in documents],
@@ -65,7 +66,7 @@ def seller(request: HttpRequest) -> HttpResponse:
             return redirect("portal:verification")
     context = {
         "profile": profile,
-        "requests": list(reversed(requests)) if profile else [],
+        "requests": requests,
         "form": form,
         "may_send": may_send,
     }
@@ -76,7 +77,7 @@ def for_reviewers(view: View) -> View:
     """Only people whom an operator appointed as reviewers."""
 
     @login_required
-    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def guarded(request: SignedInRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not request.user.is_reviewer:
             raise PermissionDenied
         return view(request, *args, **kwargs)
@@ -86,7 +87,7 @@ def for_reviewers(view: View) -> View:
 
 @for_reviewers
 @require_safe
-def queue(request: HttpRequest) -> HttpResponse:
+def queue(request: SignedInRequest) -> HttpResponse:
     """What waits for a reviewer, the oldest first."""
     requests = VerificationRequest.objects.select_related("profile__user", "decided_by")
     context = {
@@ -118,7 +119,7 @@ class DecisionForm(forms.Form):
 
 
 @for_reviewers
-def decide(request: HttpRequest, request_id: int) -> HttpResponse:
+def decide(request: SignedInRequest, request_id: int) -> HttpResponse:
     """One seller's documents and the decision."""
     found = VerificationRequest.objects.select_related("profile__user", "decided_by").filter(pk=request_id).first()
     if found is None:

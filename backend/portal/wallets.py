@@ -6,12 +6,13 @@ from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
 from chain import sandbox, signatures
 from portal.prose import error_sentence
+from portal.requests import SignedInRequest
 from transactions.errors import DomainError
 from users import wallets
 from users.models import Wallet, WalletChallenge, address_validator
@@ -20,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 @login_required
-def wallet(request: HttpRequest) -> HttpResponse:
+def wallet(request: SignedInRequest) -> HttpResponse:
     """Which wallets this person has, and how to get one."""
     own = Wallet.objects.filter(user=request.user).order_by("-is_primary", "pk")
     context = {
@@ -34,7 +35,7 @@ def wallet(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_POST
-def create_sandbox(request: HttpRequest) -> HttpResponse:
+def create_sandbox(request: SignedInRequest) -> HttpResponse:
     """A wallet whose key the platform holds: on a development chain only (`chain.sandbox` refuses elsewhere)."""
     try:
         sandbox.create_wallet(request.user)
@@ -46,7 +47,7 @@ def create_sandbox(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_POST
-def test_money(request: HttpRequest) -> HttpResponse:
+def test_money(request: SignedInRequest) -> HttpResponse:
     """Test USDC for the sandbox wallet."""
     try:
         sandbox.fund(request.user)
@@ -71,7 +72,7 @@ class ProofForm(forms.Form):
 
 @login_required
 @require_POST
-def link(request: HttpRequest) -> HttpResponse:
+def link(request: SignedInRequest) -> HttpResponse:
     """Link an own wallet: first the address, then its signature over a text that is good once (EIP-4361)."""
     proof = ProofForm(request.POST) if "signature" in request.POST else None
     if proof is None:

@@ -32,7 +32,7 @@ class ReadOnly:
         return False
 
 
-class ReadOnlyInline(ReadOnly, admin.TabularInline):
+class ReadOnlyInline(ReadOnly, admin.TabularInline[Any, EscrowTransaction]):
     """Rows below their deal, with a link to each."""
 
     extra = 0
@@ -58,7 +58,7 @@ class EventInline(ReadOnlyInline):
 
 
 @admin.register(EscrowTransaction)
-class EscrowTransactionAdmin(ReadOnly, admin.ModelAdmin):
+class EscrowTransactionAdmin(ReadOnly, admin.ModelAdmin[EscrowTransaction]):
     list_display = ("id", "title", "status", "buyer", "seller", "arbiter", "total", "accept_by", "updated_at")
     list_filter = ("status", "token", "chain_id")
     list_select_related = ("buyer", "seller", "arbiter", "token")
@@ -76,7 +76,7 @@ class EscrowTransactionAdmin(ReadOnly, admin.ModelAdmin):
 
 
 @admin.register(Milestone)
-class MilestoneAdmin(ReadOnly, admin.ModelAdmin):
+class MilestoneAdmin(ReadOnly, admin.ModelAdmin[Milestone]):
     list_display = ("transaction", "position", "title", "status", "money", "amount", "deadline_at", "deliver_by")
     list_filter = ("status", "money")
     list_select_related = ("transaction__token",)
@@ -88,7 +88,7 @@ class MilestoneAdmin(ReadOnly, admin.ModelAdmin):
 
 
 @admin.register(Event)
-class EventAdmin(ReadOnly, admin.ModelAdmin):
+class EventAdmin(ReadOnly, admin.ModelAdmin[Event]):
     list_display = ("occurred_at", "name", "transaction", "milestone", "actor", "chain_tx_hash")
     list_filter = ("name",)
     list_select_related = ("transaction", "milestone__transaction", "actor")
@@ -97,7 +97,7 @@ class EventAdmin(ReadOnly, admin.ModelAdmin):
 
 
 @admin.register(ActionIntent)
-class ActionIntentAdmin(ReadOnly, admin.ModelAdmin):
+class ActionIntentAdmin(ReadOnly, admin.ModelAdmin[ActionIntent]):
     list_display = (
         "id",
         "action",
@@ -115,19 +115,19 @@ class ActionIntentAdmin(ReadOnly, admin.ModelAdmin):
 
 
 @admin.register(Dispute)
-class DisputeAdmin(ReadOnly, admin.ModelAdmin):
+class DisputeAdmin(ReadOnly, admin.ModelAdmin[Dispute]):
     list_display = ("milestone", "status", "opened_by", "opened_at", "arbitration_ends_at", "decided_at")
     list_filter = ("status",)
     list_select_related = ("milestone__transaction", "opened_by")
 
 
 @admin.register(Terms, Submission, ChangeRequest, Review)
-class WordsAdmin(ReadOnly, admin.ModelAdmin):
+class WordsAdmin(ReadOnly, admin.ModelAdmin[Any]):
     """What people wrote and signed."""
 
 
 @admin.register(Token)
-class TokenAdmin(admin.ModelAdmin):
+class TokenAdmin(admin.ModelAdmin[Token]):
     """The one list here that operators keep: which tokens are offered."""
 
     list_display = ("symbol", "name", "chain_id", "address", "decimals", "is_offered")

@@ -88,13 +88,13 @@ def event_words(event: Event, deal: EscrowTransaction) -> str:
 @register.filter
 def intent_verb(intent: Any) -> str:
     """What is being asked of the vault."""
-    return prose.INTENT_VERBS.get(Action(intent.action), intent.action)
+    return prose.INTENT_VERBS.get(Action(intent.action), str(intent.action))
 
 
 @register.filter
 def intent_state(intent: Any) -> str:
     """How far the request has come."""
-    return prose.INTENT_STATES.get(intent.status, intent.status)
+    return prose.INTENT_STATES.get(intent.status, str(intent.status))
 
 
 @register.filter
