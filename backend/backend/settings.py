@@ -8,6 +8,7 @@ import hashlib
 from pathlib import Path
 
 import django_stubs_ext
+from kombu import Exchange, Queue
 
 from embedded import configuration
 
@@ -148,6 +149,55 @@ CELERY_TASK_ALWAYS_EAGER = env.bool("CELERY_TASK_ALWAYS_EAGER", default=False)
 CELERY_TASK_TIME_LIMIT = env.int("CELERY_TASK_TIME_LIMIT", default=30 * 60)  # seconds
 # Two installations on one Redis must not read each other's queues; all hosts of one installation share SECRET_KEY.
 CELERY_KEY_PREFIX = "escrow-" + hashlib.sha256(b"celery-prefix:" + SECRET_KEY.encode()).hexdigest()[:8] + "-"
+# A message that a worker took and never answered for comes back after this; it must outlast the longest task.
+CELERY_VISIBILITY_TIMEOUT = CELERY_TASK_TIME_LIMIT + 300  # seconds
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "global_keyprefix": CELERY_KEY_PREFIX,
+    "visibility_timeout": CELERY_VISIBILITY_TIMEOUT,
+    "unacked_restore_interval": 5,  # seconds; with throttle 1, unanswered messages are looked for that often
+    "unacked_restore_throttle": 1,
+    "socket_timeout": 15,  # longer than the worker's blocking read
+    "socket_connect_timeout": 3,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+}
+CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS = {
+    "global_keyprefix": CELERY_KEY_PREFIX,
+    "visibility_timeout": CELERY_VISIBILITY_TIMEOUT,
+    # The row has the result too, so a result backend that is down must not hold up a worker.
+    "retry_policy": {"max_retries": 1, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.2, "timeout": 2.0},
+}
+CELERY_REDIS_SOCKET_CONNECT_TIMEOUT = 3
+CELERY_REDIS_SOCKET_TIMEOUT = 5
+CELERY_REDIS_SOCKET_KEEPALIVE = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # the default gives up after 100
+CELERY_BROKER_CONNECTION_TIMEOUT = 3
+# Only pokes (durable=False) are published this way; the next one follows anyway.
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1}
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True  # poison is stopped by the row, which counts its losses
+CELERY_TASK_TRACK_STARTED = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # one slow task must not hold others behind it
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 1000
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 20.0  # seconds
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False  # they go on; their rows know when they end
+CELERY_RESULT_EXPIRES = 24 * 60 * 60  # seconds, in the result backend; the row keeps the result longer
+CELERY_TASK_DEFAULT_QUEUE = "default"
+# A worker without -Q serves them all. An exchange each, because one exchange would share one routing key.
+CELERY_TASK_QUEUES = [
+    Queue(name, Exchange(name), routing_key=name) for name in ("high_priority", "default", "chain", "documents", "bulk")
+]
+CELERY_BEAT_SCHEDULER = "outbox.beat:SeededScheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds until an edit of the schedule in the admin is seen
+CELERY_DB_REUSE_MAX = 10_000  # tasks per database connection; its health is checked before each task
+DJANGO_CELERY_BEAT_TZ_AWARE = True
+
+OUTBOX_LEASE_SECONDS = env.float("OUTBOX_LEASE_SECONDS", default=30.0)  # then a task nobody began is published again
+OUTBOX_LONGEST_LEASE_SECONDS = env.float("OUTBOX_LONGEST_LEASE_SECONDS", default=900.0)  # it doubles each time
+OUTBOX_QUEUE_LIMIT = env.int("OUTBOX_QUEUE_LIMIT", default=200)  # messages that the relay keeps in one queue
+OUTBOX_MAX_LOSSES = env.int("OUTBOX_MAX_LOSSES", default=5)  # workers that may die under one task
+OUTBOX_HISTORY_DAYS = env.int("OUTBOX_HISTORY_DAYS", default=30)
 # --- end of Celery --------------------------------------------------------------------------------------------------
 
 # Which tasks follow which fact: the outbox finds the page through this name, so nothing below imports it.
