@@ -11,7 +11,7 @@ from notifications import digests
 from transactions import lifecycle
 
 
-@shared_task
+@shared_task(queue="bulk")
 def send_daily_transaction_summary() -> dict[str, Any]:
     """Send everybody with active transactions a summary of them. Daily at 8:00.
 
@@ -22,7 +22,7 @@ def send_daily_transaction_summary() -> dict[str, Any]:
     return {"success": True, "summaries_sent": len(report.sent), "failed": len(report.refused)}
 
 
-@shared_task
+@shared_task(queue="bulk")
 def cleanup_old_pending_transactions() -> dict[str, Any]:
     """Remind of transactions that wait for acceptance or payment for more than 7 days, expire what is too old.
 
@@ -40,7 +40,7 @@ def cleanup_old_pending_transactions() -> dict[str, Any]:
     }
 
 
-@shared_task
+@shared_task(queue="bulk")
 def check_overdue_milestones() -> dict[str, Any]:
     """Tell sellers of funded milestones that are more than 14 days overdue. Mondays at 10:00.
 

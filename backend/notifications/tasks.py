@@ -7,9 +7,9 @@ from celery import shared_task
 from notifications import delivery
 
 
-@shared_task
+@shared_task(durable=False, expires=60)
 def deliver_due_notifications() -> dict[str, Any]:
-    """Try again the mails that a server could not take before. Scheduled every minute.
+    """Try again the mails that a server could not take before. Poked every minute.
 
     Idempotent because a row is sent only by the worker that claims it.
     """
