@@ -39,6 +39,7 @@ def schedule() -> dict[str, dict[str, Any]]:
         },
         # The platform's own.
         "apply-deadlines": {"task": "transactions.tasks.apply_deadlines", "schedule": 60.0},
+        "deliver-due-notifications": {"task": "notifications.tasks.deliver_due_notifications", "schedule": 60.0},
         "follow-chain": {
             "task": "chain.tasks.follow_chain",
             "schedule": settings.CHAIN_POLL_SECONDS,
