@@ -1,5 +1,6 @@
 """The clock's tasks. Run by `python manage.py test backend.test_scheduled_tasks`, without Redis, and by pytest."""
 
+import logging
 from datetime import timedelta
 
 from django.core import mail
@@ -17,6 +18,14 @@ from notifications import digests
 from notifications.preferences import set_preference
 from transactions.factories import EscrowTransactionFactory, UserFactory
 from transactions.models import EscrowTransaction, Milestone
+
+
+def setUpModule() -> None:
+    logging.disable(logging.WARNING)  # Celery tells of every task, and the dots of the run would drown
+
+
+def tearDownModule() -> None:
+    logging.disable(logging.NOTSET)
 
 
 def days_ago(days: float) -> dict[str, object]:

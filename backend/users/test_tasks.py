@@ -1,5 +1,6 @@
 """The guide's e-mail tasks. Run by `python manage.py test users.test_tasks`, without Redis, and by pytest."""
 
+import logging
 from typing import Any
 
 from django.core import mail
@@ -8,7 +9,11 @@ from django.test import TestCase, override_settings
 from common.clock import utc_now
 from notifications.models import Notification
 from transactions.errors import UnknownTransaction
-from transactions.factories import EscrowTransactionFactory, SellerProfileFactory, UserFactory
+from transactions.factories import (
+    EscrowTransactionFactory,
+    SellerProfileFactory,
+    UserFactory,
+)
 from transactions.models import EscrowTransaction
 from users.tasks import (
     send_account_notification,
@@ -16,6 +21,14 @@ from users.tasks import (
     send_transaction_notification,
     send_verification_notification,
 )
+
+
+def setUpModule() -> None:
+    logging.disable(logging.WARNING)  # Celery tells of every task, and the dots of the run would drown
+
+
+def tearDownModule() -> None:
+    logging.disable(logging.NOTSET)
 
 
 @override_settings(CELERY_TASK_ALWAYS_EAGER=True)
