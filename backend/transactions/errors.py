@@ -1,21 +1,7 @@
 """What can be wrong with a request, each with a stable code and named data. Only `api.problems` knows HTTP."""
 
-
-class DomainError(Exception):
-    """An anticipated refusal. `code` is stable public API; `data` is what the sentence was built from."""
-
-    code = "refused"
-
-    def __init__(self, message: str, **data: object) -> None:
-        super().__init__(message)
-        self.message = message
-        self.data = data
-
-
-class NotFound(DomainError):
-    """There is no such object, or not for this caller."""
-
-    code = "not_found"
+from common.errors import DomainError as DomainError  # the base of this page's errors, importable from here too
+from common.errors import NotFound as NotFound
 
 
 class UnknownTransaction(NotFound):
