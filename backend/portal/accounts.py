@@ -7,9 +7,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.forms import AuthenticationForm
-from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.views import LoginView, LogoutView
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -60,22 +58,6 @@ class RegisterForm(forms.Form):
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
 
-    def clean_email(self) -> str:
-        email: str = self.cleaned_data["email"].lower()
-        if User.objects.filter(email__iexact=email).exists():
-            raise ValidationError("There is an account with this address already. Do you want to log in?")
-        return email
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        if "password" in cleaned:
-            person = User(email=cleaned.get("email", ""), display_name=cleaned.get("display_name", ""))
-            try:
-                validate_password(cleaned["password"], person)
-            except ValidationError as error:
-                self.add_error("password", error)
-        return cleaned
-
 
 @sensitive_post_parameters("password")
 def register(request: HttpRequest) -> HttpResponse:
@@ -87,7 +69,8 @@ def register(request: HttpRequest) -> HttpResponse:
         try:
             user = accounts.register_account(**form.cleaned_data)
         except DomainError as error:
-            form.add_error(None, error_sentence(error))
+            field = str(error.data.get("field", ""))
+            form.add_error(field if field in form.fields else None, error_sentence(error))
         else:
             login(request, user, backend="django.contrib.auth.backends.ModelBackend")
             _welcome(request, user)

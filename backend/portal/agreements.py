@@ -28,6 +28,7 @@ from transactions.lifecycle import MilestoneDraft
 from transactions.models import EscrowTransaction, Token
 from transactions.rules import Action, Role
 from users.models import User
+from users.queries import find_by_email, list_arbiters
 
 DAY = 86_400
 FIRST_MILESTONES = 3
@@ -110,8 +111,7 @@ class AgreementForm(forms.Form):
         self.deal = deal
         super().__init__(*args, **kwargs)
         self.fields["accept_by"].initial = (timezone.localtime() + timedelta(days=14)).date()
-        arbiters = User.objects.filter(is_arbiter=True, is_active=True).exclude(pk=author.pk).order_by("display_name")
-        self.fields["arbiter"].queryset = arbiters  # type: ignore[attr-defined]
+        self.fields["arbiter"].queryset = list_arbiters().exclude(pk=author.pk)  # type: ignore[attr-defined]
         offered = Token.objects.filter(is_offered=True, chain_id=settings.CHAIN_ID).order_by("symbol")
         self.fields["token"].queryset = offered  # type: ignore[attr-defined]
         if deal is not None:
@@ -123,7 +123,7 @@ class AgreementForm(forms.Form):
 
     def clean_counterparty_email(self) -> User:
         email = self.cleaned_data["counterparty_email"]
-        other = User.objects.filter(email__iexact=email, is_active=True).first()
+        other = find_by_email(email)
         if other is None:
             raise ValidationError("There is no account with this address yet. Ask them to register here first.")
         if other == self.author:

@@ -27,6 +27,8 @@ from common.clock import from_epoch
 
 SHOWN_AT_MOST = 200
 KEY = re.compile(r"^[A-Za-z0-9._=,+-]{1,200}$")
+HEAD = re.compile(r"<head[^>]*>", re.IGNORECASE)
+NEW_TAB = '<base target="_blank">'
 FRAME_DIRECTIVES = (
     "sandbox allow-popups allow-popups-to-escape-sandbox",
     "default-src 'none'",
@@ -138,7 +140,8 @@ def message_html(request: HttpRequest, key: str) -> HttpResponse:
     """The HTML part as it is, for the frame."""
     mail = _get(key)
     html = mail.part("html") or f"<pre>{escape(mail.part('plain'))}</pre>"
-    response = HttpResponse(html)
+    # Links open beside the mailbox: inside the frame every other page refuses to be shown.
+    response = HttpResponse(HEAD.sub(r"\g<0>" + NEW_TAB, html, count=1) if HEAD.search(html) else NEW_TAB + html)
     response.headers["Content-Security-Policy"] = FRAME_POLICY
     return response
 

@@ -264,6 +264,7 @@ def _request_words(event: Event) -> str:
 
 
 _ERROR_SENTENCES = {
+    "email_taken": "There is an account with this address already. Do you want to log in?",
     "action_pending": "This has been asked for already and is waiting for the chain. There is nothing more to do now.",
     "signature_mismatch": "That signature does not belong to the wallet named in the terms, or is for something else.",
     "signature_expired": "The signature is too old. Please sign again.",

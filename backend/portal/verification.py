@@ -17,7 +17,8 @@ from portal.prose import error_sentence
 from portal.requests import SignedInRequest
 from transactions.errors import DomainError, NotFound
 from users import verification
-from users.models import SellerProfile, VerificationRequest
+from users.models import SellerProfile
+from users.queries import verification_requests_visible_to
 
 DECIDED_SHOWN = 20
 View = Callable[..., HttpResponse]
@@ -41,7 +42,7 @@ def seller(request: SignedInRequest) -> HttpResponse:
     """Status, and the form as long as there is something to send."""
     user = request.user
     profile = SellerProfile.objects.filter(user=user).first()
-    requests = VerificationRequest.objects.filter(profile__user=user).prefetch_related("documents").order_by("-pk")
+    requests = verification_requests_visible_to(user).filter(profile__user=user).order_by("-pk")
     may_send = profile is None or profile.verification_status in ("UNVERIFIED", "REJECTED")
     initial = {
         "legal_name": profile.legal_name if profile else user.display_name,
@@ -89,7 +90,7 @@ def for_reviewers(view: View) -> View:
 @require_safe
 def queue(request: SignedInRequest) -> HttpResponse:
     """What waits for a reviewer, the oldest first."""
-    requests = VerificationRequest.objects.select_related("profile__user", "decided_by")
+    requests = verification_requests_visible_to(request.user)
     context = {
         "waiting": requests.filter(decision="PENDING").order_by("submitted_at", "pk"),
         "decided": requests.exclude(decision="PENDING").order_by("-decided_at")[:DECIDED_SHOWN],
@@ -121,7 +122,7 @@ class DecisionForm(forms.Form):
 @for_reviewers
 def decide(request: SignedInRequest, request_id: int) -> HttpResponse:
     """One seller's documents and the decision."""
-    found = VerificationRequest.objects.select_related("profile__user", "decided_by").filter(pk=request_id).first()
+    found = verification_requests_visible_to(request.user).filter(pk=request_id).first()
     if found is None:
         raise NotFound(f"there is no verification request {request_id}")
     form = DecisionForm(request.POST or None)

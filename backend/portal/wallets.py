@@ -93,8 +93,8 @@ def link(request: SignedInRequest) -> HttpResponse:
         return redirect("portal:wallet")
     if proof.is_valid():
         try:
-            signatures.verify_text(challenge.message, proof.cleaned_data["signature"], challenge.address)
-            wallets.link_wallet(user=request.user, nonce=challenge.nonce)
+            signed = signatures.verify_text(challenge.message, proof.cleaned_data["signature"], challenge.address)
+            wallets.link_wallet(user=request.user, nonce=challenge.nonce, proof=signed)
         except DomainError as error:
             proof.add_error(None, error_sentence(error))
         else:

@@ -1,0 +1,147 @@
+"""Coming in, being verified, deciding, and what every page has in common."""
+
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
+
+from documents.models import Document
+from portal.tests.conftest import Door
+from transactions.tests.cast import Person, Stage
+from users.models import SellerProfile, User, VerificationRequest
+
+PAPER = b"%PDF-1.4\n1 0 obj\n<<>>\nendobj\ntrailer\n<<>>\n%%EOF\n"
+
+
+@pytest.mark.django_db
+class TestComingIn:
+    def test_a_newcomer_registers_and_is_in(self, client: Client, settings: Any) -> None:
+        settings.SANDBOX_WALLETS = False
+        values = {"display_name": "Nia", "email": "Nia@example.com", "password": "correct horse battery"}
+        response = client.post(reverse("portal:register"), values)
+        assert response.url == reverse("portal:dashboard")
+        assert client.get(reverse("portal:dashboard")).status_code == 200
+        assert User.objects.get().email == "nia@example.com"
+
+    @pytest.mark.parametrize(
+        ("change", "sentence"),
+        [({"password": "short"}, "too short"), ({"email": "bea@example.com"}, "There is an account with this address")],
+    )
+    def test_says_what_is_wrong(self, client: Client, on_stage: Stage, change: dict[str, str], sentence: str) -> None:
+        values = {"display_name": "Nia", "email": "nia@example.com", "password": "correct horse battery", **change}
+        assert sentence in client.post(reverse("portal:register"), values).content.decode()
+
+    def test_leads_nowhere_else_than_here(self, client: Client, settings: Any) -> None:
+        settings.SANDBOX_WALLETS = False
+        values = {
+            "display_name": "Nia",
+            "email": "nia@example.com",
+            "password": "correct horse battery",
+            "next": "https://evil.example/",
+        }
+        assert client.post(reverse("portal:register"), values).url == reverse("portal:dashboard")
+
+    def test_logs_in_and_out(self, client: Client, on_stage: Stage) -> None:
+        values = {"username": "BEA@example.com", "password": "a long password"}
+        assert client.post(reverse("portal:log_in"), values).url == reverse("portal:dashboard")
+        assert client.get(reverse("portal:log_out")).status_code == 405
+        assert client.post(reverse("portal:log_out")).url == reverse("portal:front_door")
+        assert client.get(reverse("portal:dashboard")).status_code == 302
+
+
+class TestVerification:
+    def test_a_seller_sends_papers_and_a_reviewer_decides(self, on_stage: Stage, rei: Person, door: Door) -> None:
+        seller, address = door(on_stage.sol), reverse("portal:verification")
+        paper = SimpleUploadedFile("passport.pdf", PAPER, content_type="application/pdf")
+        sent = seller.post(address, {"legal_name": "Sol Sørensen", "kind": "INDIVIDUAL", "uploads": [paper]})
+        assert sent.status_code == 302, sent.content.decode()
+        Document.objects.update(state=Document.State.CLEAN)
+        request = VerificationRequest.objects.get()
+        desk = door(rei)
+        assert "Sol Sørensen" in desk.get(reverse("portal:verification_queue")).content.decode()
+        decide = reverse("portal:verification_request", args=[request.pk])
+        unexplained = desk.post(decide, {"decision": "REJECTED"})
+        assert "Say what is missing" in unexplained.content.decode()
+        assert desk.get(reverse("portal:document", args=[request.documents.get().pk])).status_code == 200
+        assert desk.post(decide, {"decision": "VERIFIED"}).status_code == 302
+        assert SellerProfile.objects.get().verification_status == "VERIFIED"
+        assert "Verified" in seller.get(address).content.decode()
+
+    def test_is_a_reviewers_desk_only(self, on_stage: Stage, door: Door) -> None:
+        for who in (on_stage.bea, on_stage.sol, on_stage.ari):
+            assert door(who).get(reverse("portal:verification_queue")).status_code == 403
+
+    def test_papers_are_nobody_elses_business(self, on_stage: Stage, rei: Person, door: Door) -> None:
+        self.test_a_seller_sends_papers_and_a_reviewer_decides(on_stage, rei, door)
+        on_stage.funded()
+        address = reverse("portal:document", args=[Document.objects.get().pk])
+        for who in (on_stage.bea, on_stage.ari, on_stage.max):
+            assert door(who).get(address).status_code == 404
+
+
+class TestDisputeDesk:
+    def test_shows_the_arbiter_what_waits_for_him(self, on_stage: Stage, door: Door) -> None:
+        on_stage.funded(title="In dispute")
+        on_stage.submitted()
+        on_stage.disputed()
+        address = reverse("portal:disputes")
+        assert "In dispute" in door(on_stage.ari).get(address).content.decode()
+        assert "In dispute" not in door(on_stage.max).get(address).content.decode()
+
+
+class TestEveryPage:
+    ADDRESSES = (
+        "portal:front_door",
+        "portal:dashboard",
+        "portal:new_agreement",
+        "portal:wallet",
+        "portal:verification",
+    )
+
+    def test_carries_a_strict_policy_and_nothing_inline(self, on_stage: Stage, door: Door) -> None:
+        on_stage.funded()
+        client = door(on_stage.bea)
+        pages = [reverse(name) for name in self.ADDRESSES]
+        pages.append(reverse("portal:transaction", args=[on_stage.deal.pk]))
+        for address in pages:
+            response = client.get(address)
+            html = response.content.decode()
+            assert response.status_code == 200, address
+            assert "unsafe" not in response["Content-Security-Policy"]
+            assert " style=" not in html
+            assert "<style" not in html
+            assert " onclick=" not in html
+            assert "<script>" not in html
+            assert "http://" not in html.replace("http://www.w3.org", "")
+            assert "https://" not in html
+
+    def test_leaves_the_admin_to_its_own_policy(self, client: Client, db: None) -> None:
+        assert "Content-Security-Policy" not in client.get(reverse("admin:login"))
+
+    def test_errors_wear_the_same_dress(self, client: Client, db: None, settings: Any) -> None:
+        settings.DEBUG = False
+        missing = client.get("/no/such/page/")
+        assert missing.status_code == 404
+        assert "portal.css" in missing.content.decode()
+        assert "Content-Security-Policy" in missing
+
+    def test_a_form_from_yesterday_is_explained(self, on_stage: Stage) -> None:
+        strict = Client(enforce_csrf_checks=True)
+        response = strict.post(reverse("portal:log_in"), {"username": "bea@example.com", "password": "x"})
+        assert response.status_code == 403
+        assert "Please send that once more" in response.content.decode()
+
+
+class TestAdmin:
+    def test_lets_operators_look_and_change_nothing(self, on_stage: Stage, client: Client) -> None:
+        on_stage.funded()
+        operator = User.objects.create_superuser("op@example.com", "a long password", display_name="Olga")
+        client.force_login(operator)
+        for name in ("escrowtransaction", "milestone", "event", "actionintent", "token"):
+            assert client.get(reverse(f"admin:transactions_{name}_changelist")).status_code == 200
+        address = reverse("admin:transactions_escrowtransaction_change", args=[on_stage.deal.pk])
+        assert on_stage.deal.title in client.get(address).content.decode()
+        assert client.post(address, {"title": "Mine now"}).status_code == 403
+        assert client.get(reverse("admin:transactions_escrowtransaction_add")).status_code == 403
