@@ -17,12 +17,13 @@ from common.clock import utc_now
 from common.money import to_decimal, to_units
 from documents.models import Document
 from portal import signing
+from portal.balances import balance_units
 from portal.documents import FilesField, receive_files
 from portal.prose import ACTION_WORDS, consequences, error_sentence
 from portal.requests import SignedInRequest
 from transactions import lifecycle, queries
-from transactions.errors import ActionNotAllowed, ActionPending, DomainError, NotFound
-from transactions.lifecycle import ActionInputs
+from transactions.errors import ActionNotAllowed, ActionPending, DomainError, InvalidTerms, NotFound
+from transactions.lifecycle import ActionInputs, PreparedAction
 from transactions.models import EscrowTransaction, Milestone
 from transactions.rules import Action, Money
 
@@ -211,14 +212,19 @@ def sign(request: SignedInRequest, transaction_id: int, action: str, number: int
         rejected = [document for document in files if document.state == Document.State.REJECTED]
         context = _context(deal, milestone, verb) | {"files": files, "rejected": rejected}
         return render(request, "portal/actions/waiting_for_files.html", context)
-    prepared = lifecycle.prepare_action(
-        action=verb,
-        deal=deal,
-        actor=request.user,
-        inputs=entered.inputs,
-        milestone=milestone,
-        deadline=entered.deadline,
-    )
+    try:
+        prepared = lifecycle.prepare_action(
+            action=verb,
+            deal=deal,
+            actor=request.user,
+            inputs=entered.inputs,
+            milestone=milestone,
+            deadline=entered.deadline,
+        )
+    except InvalidTerms as error:  # what was entered does not hold any more
+        signing.forget(request, verb, deal, milestone)
+        messages.error(request, error_sentence(error))
+        return redirect(_url("", deal, milestone, verb))
     problem = ""
     if request.method == "POST":
         try:
@@ -253,6 +259,7 @@ def sign(request: SignedInRequest, transaction_id: int, action: str, number: int
         "problem": problem,
         "enter_url": _url("", deal, milestone, verb) if verb in FORMS else "",
         **signing_context(request.user, prepared.message, prepared.signer, prepared.digest),
+        **(_means(deal, prepared) if verb is Action.FUND else {}),
         "deadline": prepared.deadline_at,
     }
     return render(request, "portal/actions/sign.html", context)
@@ -268,6 +275,14 @@ def signing_context(user: Any, message: Any, signer: str, digest: str) -> dict[s
         "digest": digest,
         "is_held_by_platform": signing.is_held_by_platform(wallet),
     }
+
+
+def _means(deal: EscrowTransaction, prepared: PreparedAction) -> dict[str, Any]:
+    """What the buyer's wallet holds, and whether that is enough; nothing if the chain cannot say."""
+    held = balance_units(deal.token, prepared.signer)
+    if held is None:
+        return {}
+    return {"held": deal.token.format(held), "is_short": held < int(prepared.parameters["value_units"])}
 
 
 def _found(

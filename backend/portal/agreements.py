@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.forms import BaseFormSet, formset_factory
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 
 from chain import deployments
@@ -23,7 +24,7 @@ from portal.actions import end_of_day, signing_context
 from portal.prose import ACTION_WORDS, consequences, error_sentence
 from portal.requests import SignedInRequest
 from transactions import lifecycle, queries, terms
-from transactions.errors import ActionNotAllowed, DomainError
+from transactions.errors import ActionNotAllowed, DomainError, InvalidTerms, WalletMissing
 from transactions.lifecycle import MilestoneDraft
 from transactions.models import EscrowTransaction, Token
 from transactions.rules import Action, Role
@@ -337,10 +338,18 @@ def sign_terms(request: SignedInRequest, transaction_id: int, action: str) -> Ht
     verb = Action(action)
     deal = queries.get_visible(request.user, transaction_id)
     _refuse_unless_available(request.user, deal, verb)
-    if verb is Action.PROPOSE:
-        terms.check_proposable(deal, list(deal.milestones.all()), now=utc_now())
-    message = lifecycle.acceptance_message(deal, actor=request.user)
     role = deal.roles_of(request.user)[0]
+    try:
+        if verb is Action.PROPOSE:
+            terms.check_proposable(deal, list(deal.milestones.all()), now=utc_now())
+        message = lifecycle.acceptance_message(deal, actor=request.user)
+    except WalletMissing as error:
+        is_mine = error.data.get("who") == role.lower()
+        messages.warning(request, "You need a wallet first: it signs for you." if is_mine else error_sentence(error))
+        return redirect("portal:wallet" if is_mine else deal_page(deal))
+    except InvalidTerms as error:
+        messages.error(request, f"{error_sentence(error)} Please change the draft.")
+        return redirect(deal_page(deal))
     signer = message["message"]["terms"]["buyer" if role is Role.BUYER else "seller"]
     problem = ""
     if request.method == "POST":
@@ -372,6 +381,11 @@ def sign_terms(request: SignedInRequest, transaction_id: int, action: str) -> Ht
         **signing_context(request.user, message, signer, terms.digest_of(message)),
     }
     return render(request, "portal/agreements/sign.html", context)
+
+
+def deal_page(deal: EscrowTransaction) -> str:
+    """The address of a deal's page."""
+    return reverse("portal:transaction", args=[deal.pk])
 
 
 class EndForm(forms.Form):

@@ -85,7 +85,7 @@ def get_for_page(user: User, transaction_id: int) -> EscrowTransaction:
         .select_related("author")
         .prefetch_related(
             Prefetch("milestones", milestones),
-            "intents__actor",
+            Prefetch("intents", ActionIntent.objects.select_related("actor", "chain_transaction")),
             "attachments",
             "reviews__author",
             Prefetch("events", Event.objects.select_related("actor", "milestone")),
@@ -105,10 +105,11 @@ def detail(request: SignedInRequest, transaction_id: int) -> HttpResponse:
     return render(request, "portal/transactions/detail.html", context_of(deal, request.user))
 
 
-@login_required
 @require_safe
 def news(request: SignedInRequest, transaction_id: int) -> HttpResponse:
     """The live part of the page if it changed since `version`, else 204: what htmx asks for while the page is open."""
+    if not request.user.is_authenticated:  # logged out elsewhere: the whole page asks to log in again
+        return HttpResponse(status=204, headers={"HX-Refresh": "true"})
     deal = get_for_page(request.user, transaction_id)
     if request.GET.get("version") == version_of(deal):
         return HttpResponse(status=204)

@@ -11,9 +11,11 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
 from chain import sandbox, signatures
+from portal.balances import balance_units
 from portal.prose import error_sentence
 from portal.requests import SignedInRequest
 from transactions.errors import DomainError
+from transactions.models import Token
 from users import wallets
 from users.models import Wallet, WalletChallenge, address_validator
 
@@ -24,8 +26,10 @@ logger = logging.getLogger(__name__)
 def wallet(request: SignedInRequest) -> HttpResponse:
     """Which wallets this person has, and how to get one."""
     own = Wallet.objects.filter(user=request.user).order_by("-is_primary", "pk")
+    tokens = list(Token.objects.filter(is_offered=True, chain_id=settings.CHAIN_ID).order_by("symbol"))
+    holdings = [(w, [t.format(u) for t in tokens if (u := balance_units(t, w.address)) is not None]) for w in own]
     context = {
-        "wallets": own,
+        "holdings": holdings,
         "may_have_sandbox": settings.SANDBOX_WALLETS,
         "has_sandbox": any(w.kind == Wallet.Kind.SANDBOX for w in own),
         "address_form": AddressForm(),

@@ -109,12 +109,20 @@ class TestSigning:
         assert sign_shown(sol, reverse("portal:accept", args=[on_stage.deal.pk]), on_stage.sol).status_code == 302
         assert on_stage.fresh().status == "AWAITING_PAYMENT"
 
-    def test_tells_who_has_no_wallet(self, on_stage: Stage, door: Door) -> None:
+    def test_leads_to_the_wallet_page_who_has_none_and_tells_of_others(self, on_stage: Stage, door: Door) -> None:
         on_stage.draft()
+        address = reverse("portal:propose", args=[on_stage.deal.pk])
         on_stage.sol.user.wallets.all().delete()
-        response = door(on_stage.bea).get(reverse("portal:propose", args=[on_stage.deal.pk]))
-        assert response.status_code == 409
-        assert "The seller has no wallet yet" in response.content.decode()
+        told = door(on_stage.bea).get(address, follow=True)
+        assert "The other side has no wallet yet" in told.content.decode()
+        on_stage.bea.user.wallets.all().delete()
+        assert door(on_stage.bea).get(address).url == reverse("portal:wallet")
+
+    def test_a_draft_whose_dates_passed_is_not_signed_but_changed(self, on_stage: Stage, door: Door) -> None:
+        on_stage.draft()
+        on_stage.deal.milestones.update(deliver_by=utc_now() - timedelta(days=1))
+        told = door(on_stage.bea).get(reverse("portal:propose", args=[on_stage.deal.pk]), follow=True)
+        assert "Please change the draft" in told.content.decode()
 
     def test_the_author_cannot_accept_for_the_other(self, on_stage: Stage, door: Door) -> None:
         on_stage.draft()
