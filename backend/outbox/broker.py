@@ -82,7 +82,9 @@ class Broker:
     def publish(self, message: OutboxMessage) -> None:
         """Put one message for the row into its queue. The row must be PUBLISHED, and that committed, before."""
         app, options = self._app, message.options
-        headers = {**(options.get("headers") or {}), OUTBOX_ID: message.pk}
+        headers = dict(options.get("headers") or {})
+        if message.pk is not None:  # a poke has no row
+            headers[OUTBOX_ID] = message.pk
         stamps = {name: options[name] for name in options.get("stamped_headers") or () if name in options}
         envelope = app.amqp.as_task_v2(
             message.task_id,

@@ -6,6 +6,8 @@ from celery import Celery
 from celery.app import backends
 from celery.result import AsyncResult
 
+from outbox import quiet
+from outbox.relay_step import RelayStep
 from outbox.results import remembering
 
 
@@ -17,9 +19,8 @@ class DurableCelery(Celery):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("task_cls", self.task_cls)
         super().__init__(*args, **kwargs)
-        from outbox.relay_step import RelayStep
-
         self.steps["worker"].add(RelayStep)
+        quiet.install()
 
     def _get_backend(self) -> Any:
         # Celery has no public place to wrap a backend; the test of AsyncResult without Redis guards this name.

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from celery import Celery
 from django.conf import settings
 from django.db import connection
+from django.db import transaction as db_transaction
 from django.db.models.functions import Now
 
 from common.clock import utc_now
-from outbox import locks
+from outbox import locks, messages
 from outbox.errors import ClaimLost
 from outbox.models import OutboxMessage
 from outbox.serialization import revive
@@ -45,6 +47,7 @@ class Claim:
     task_id: str
     attempt: int
     retries: int
+    losses: int
     args: list[Any]
     kwargs: dict[str, Any]
     options: dict[str, Any]
@@ -79,7 +82,7 @@ def take(row_id: int, *, task: str, worker: str) -> Claim | None:
         return None
     task_id, attempt, retries, losses, args, kwargs, options, expired = row
     args, kwargs, options = (_decoded(value) for value in (args, kwargs, options))
-    claim = Claim(row_id, task_id, attempt, retries, revive(args), revive(kwargs), revive(options))
+    claim = Claim(row_id, task_id, attempt, retries, losses, revive(args), revive(kwargs), revive(options))
     if expired:
         _close(claim, State.REVOKED, error="expired before a worker could start it")
     elif losses >= settings.OUTBOX_MAX_LOSSES:
@@ -134,13 +137,34 @@ def settle_requeued(claim: Claim) -> None:
     _settle(claim, state=State.PENDING, next_attempt_at=utc_now() + timedelta(seconds=1))
 
 
-def close_from_outside(task_id: str, state: str, error: str) -> bool:
-    """End a running row from the process above the one that ran it (time limit, revoked). True if it was running."""
-    return bool(
-        OutboxMessage.objects.filter(task_id=task_id, state=State.RUNNING).update(
-            state=state, finished_at=Now(), error=error
-        )
-    )
+def settle_interrupted(claim: Claim, error: Exception) -> bool:
+    """The database went away under the task, or ended its transaction (deadlock, time-out): none of that is the task's.
+
+    Another attempt follows, later each time, up to OUTBOX_MAX_LOSSES; True if there will be one.
+    """
+    losses = claim.losses + 1
+    if losses >= settings.OUTBOX_MAX_LOSSES:
+        settle_failed(claim, State.DEAD, error, None)
+        return False
+    pause = timedelta(seconds=min(2**losses, 60))
+    _settle(claim, state=State.PENDING, losses=losses, next_attempt_at=utc_now() + pause, error=describe(error))
+    return True
+
+
+def close_from_outside(app: Celery, task_id: str, state: str, error: str) -> bool:
+    """End a row from the process above the one that runs it (time limit, expired, revoked), with its `link_error`.
+
+    True if the row was open until now.
+    """
+    open_states = [State.RUNNING] if state == State.FAILED else OutboxMessage.OPEN
+    with db_transaction.atomic():
+        row = OutboxMessage.objects.select_for_update().filter(task_id=task_id, state__in=open_states).first()
+        if row is None:
+            return False
+        OutboxMessage.objects.filter(pk=row.pk).update(state=state, finished_at=Now(), error=error, locked_until=None)
+        if state == State.FAILED:
+            messages.write_errbacks(app, task_id, row.options.get("root_id"), row.options.get("link_error"))
+    return True
 
 
 def ring() -> None:

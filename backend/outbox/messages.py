@@ -1,14 +1,17 @@
 """Writing a call of a task as a row, in the caller's database transaction. Nothing here talks to the broker."""
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from celery import Celery
 from celery._state import get_current_worker_task
+from celery.canvas import maybe_signature
 from celery.result import AsyncResult
 from celery.utils import uuid
+from celery.utils.functional import arity_greater
 from celery.utils.time import maybe_make_aware
 
 from common.clock import utc_now
@@ -104,6 +107,25 @@ def write(app: Celery, message: OutboxMessage) -> tuple[AsyncResult, bool]:
     if parent is not None:
         parent.add_trail(result)
     return result, task_id == message.task_id
+
+
+def write_errbacks(app: Celery, task_id: str, root_id: str | None, errbacks: Iterable[Any] | None) -> list[Any]:
+    """Rows for the `link_error` tasks of a failed one, in the current database transaction; they get its id.
+
+    Returns those that take (request, exception, traceback): Celery calls them in the process where it failed.
+    """
+    in_process = []
+    for item in errbacks or ():
+        errback = maybe_signature(item, app=app)
+        try:
+            header = getattr(errback.type, "__header__", None)
+        except KeyError:  # another process knows it
+            header = None
+        if header is not None and not isinstance(header, partial) and arity_greater(header, 1):
+            in_process.append(item)
+        else:
+            errback.apply_async((task_id,), parent_id=task_id, root_id=root_id or task_id, durable=True)
+    return in_process
 
 
 def _route(

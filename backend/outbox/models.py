@@ -41,7 +41,7 @@ class OutboxMessage(models.Model):
     options = models.JSONField(
         default=dict,
         db_default=models.Value({}, models.JSONField()),
-        help_text="Time limits, links, the rest of the chain, group, headers: what Celery calls execution options.",
+        help_text="Time limits, links, the rest of the chain, group, headers: Celery's execution options.",
     )
 
     state = models.CharField(max_length=9, choices=State, default=State.PENDING, db_default=State.PENDING)

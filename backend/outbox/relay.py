@@ -9,6 +9,7 @@ another one waiting. Rows are marked as published and committed before the broke
 one lease; a second copy of a message costs one look at the row.
 """
 
+import json
 import logging
 import os
 import signal
@@ -18,10 +19,13 @@ from typing import Any
 from celery import Celery
 from django.conf import settings
 from django.db import connection
+from django.db import transaction as db_transaction
 
 from outbox import locks
 from outbox.broker import Broker
+from outbox.messages import write_errbacks
 from outbox.models import OutboxMessage
+from outbox.outages import Outages
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +89,7 @@ UPDATE outbox_message AS message SET
             THEN 'given up: its worker died ' || (losses + 1) || ' times while running it' ELSE error END,
     next_attempt_at = clock_timestamp()
 FROM orphans WHERE message.id = orphans.id AND message.state = 'RUNNING'
-RETURNING message.id, message.task, message.task_id, message.state
+RETURNING message.task, message.task_id, message.state, message.options
 """
 
 
@@ -99,7 +103,7 @@ class Relay:
         self._stopping = False
         self._leads = False
         self._swept_at = 0.0
-        self._away: dict[str, bool] = {}
+        self._outages = Outages(logger, "tasks wait in the outbox")
 
     def stop(self, *_: Any) -> None:
         """End after the current round. Usable as a signal handler."""
@@ -114,12 +118,12 @@ class Relay:
             try:
                 pause = self._round(pause)
             except locks.DATABASE_GONE as error:
-                self._gone("database", error)
+                self._outages.gone("database", error)
                 self._leads = False
                 connection.close()
                 pause = self._rest(1.0)
             except self._broker.gone as error:
-                self._gone("broker", error)
+                self._outages.gone("broker", error, self._broker.url())
                 self._broker.close()
                 self._resign()
                 pause = self._rest(1.0)
@@ -131,13 +135,13 @@ class Relay:
         """One round. Returns for how long there is nothing to do, in seconds."""
         if connection.connection is None:
             self._listen()
-            self._back("database")
+            self._outages.back("database")
         elif pause > 0:
             self._wait(pause)
         if self._finished():
             return 0.0
         self._broker.connect()
-        self._back("broker")
+        self._outages.back("broker")
         if not self._lead():
             return STANDBY_SECONDS
         if not self._broker.remembers():
@@ -173,10 +177,13 @@ class Relay:
 
     def free_orphans(self) -> int:
         """Give the rows of workers that died to another attempt, or give them up. Returns how many."""
-        with connection.cursor() as cursor:
+        with db_transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(_ORPHANS, {"space": locks.RUNNING_ROW, "most": settings.OUTBOX_MAX_LOSSES})
-            rows = cursor.fetchall()
-        for _, task, task_id, state in rows:
+            rows = [(task, task_id, state, json.loads(options)) for task, task_id, state, options in cursor.fetchall()]
+            for _, task_id, state, options in rows:
+                if state == "DEAD":
+                    write_errbacks(self._app, task_id, options.get("root_id"), options.get("link_error"))
+        for task, task_id, state, _ in rows:
             said = "given up" if state == "DEAD" else "it will run again"
             logger.warning("the worker of %s[%s] died while running it: %s", task, task_id, said)
         return len(rows)
@@ -266,15 +273,3 @@ class Relay:
 
     def _finished(self) -> bool:
         return self._stopping or (self._parent_pid is not None and os.getppid() != self._parent_pid)
-
-    def _gone(self, what: str, error: BaseException) -> None:
-        if not self._away.get(what):
-            self._away[what] = True
-            where = f" {self._broker.url()}" if what == "broker" else ""
-            reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
-            logger.warning("%s%s is away (%s); tasks wait in the outbox, trying every second", what, where, reason)
-
-    def _back(self, what: str) -> None:
-        if self._away.get(what):
-            self._away[what] = False
-            logger.info("%s is back", what)

@@ -25,10 +25,10 @@ from celery.canvas import _chain, group, maybe_signature
 from celery.exceptions import Ignore, Reject, Retry
 from celery.result import AsyncResult, denied_join_result
 from celery.utils import uuid
-from celery.utils.functional import arity_greater
 from celery.worker.request import Request
 from django.db import InterfaceError, OperationalError, close_old_connections, connections
 from django.db import transaction as db_transaction
+from kombu.exceptions import OperationalError as BrokerDown
 
 from outbox import claims, messages
 from outbox.claims import Claim, State
@@ -54,8 +54,10 @@ class DurableRequest(Request):
         self._close_row(State.REVOKED, "expired before a worker could start it" if expired else f"revoked ({reason})")
 
     def _close_row(self, state: str, error: str) -> None:
+        if self._request_dict.get(OUTBOX_ID) is None:
+            return
         try:
-            claims.close_from_outside(self.id, state, error)
+            claims.close_from_outside(self._app, self.id, state, error)
         except (OperationalError, InterfaceError):
             logger.warning("database is away: %s[%s] could not be closed (%s)", self.name, self.id, error)
         finally:
@@ -98,8 +100,7 @@ class DurableTask(Task):
         if durable is None:
             durable = self.durable
         if not durable and not (claim and claim.settling):
-            plain_arguments(self.name, args, kwargs)
-            return super().apply_async(args, kwargs, task_id, producer, link, link_error, shadow, **options)
+            return self._poke(args, kwargs, task_id, producer, link, link_error, shadow, options)
 
         if self.soft_time_limit and self.time_limit and self.soft_time_limit > self.time_limit:
             raise ValueError("soft_time_limit must be less than or equal to time_limit")
@@ -128,6 +129,26 @@ class DurableTask(Task):
             claim.successor = message  # retry() or replace(): it goes onto the row that runs, when the run has ended
             return self.AsyncResult(message.task_id)
         return messages.write(app, message)[0]
+
+    def _poke(
+        self,
+        args: Any,
+        kwargs: Any,
+        task_id: str | None,
+        producer: Any,
+        link: Any,
+        link_error: Any,
+        shadow: str | None,
+        options: dict[str, Any],
+    ) -> AsyncResult:
+        """Celery's own way, straight to the broker. If that is away the poke is lost, which is what a poke is."""
+        plain_arguments(self.name, args, kwargs)
+        task_id = task_id or uuid()
+        try:
+            return super().apply_async(args, kwargs, task_id, producer, link, link_error, shadow, **options)
+        except (BrokerDown, OSError) as error:
+            logger.warning("broker is away (%s): %s was not poked", _line(error), self.name)
+            return self.AsyncResult(task_id)
 
     def _apply_eagerly(
         self, args: Any, kwargs: Any, task_id: str | None, link: Any, link_error: Any, options: dict[str, Any]
@@ -238,6 +259,12 @@ class DurableTask(Task):
                 else:
                     claims.settle_failed(claim, State.FAILED, reject, None)
             raise Ignore from reject
+        except (OperationalError, InterfaceError) as error:
+            with self._settling(claim):
+                again = claims.settle_interrupted(claim, error)
+            what = "it will run again" if again else "given up"
+            logger.warning("%s[%s]: the database broke it off (%s): %s", self.name, claim.task_id, _line(error), what)
+            raise Ignore from error
         except Exception as error:
             self._settle_failure(claim, error)
             raise
@@ -268,7 +295,9 @@ class DurableTask(Task):
         with self._settling(claim):
             encoded = plain(_encode_exception(self, error))
             claims.settle_failed(claim, state, error, encoded)
-            self.request.errbacks = self._write_errbacks(claim)
+            self.request.errbacks = messages.write_errbacks(
+                self._get_app(), claim.task_id, self.request.root_id, self.request.errbacks
+            )
 
     @contextlib.contextmanager
     def _settling(self, claim: Claim) -> Any:
@@ -286,23 +315,6 @@ class DurableTask(Task):
         finally:
             claim.settling = False
 
-    def _write_errbacks(self, claim: Claim) -> list[Any]:
-        """Rows for `link_error` tasks that take the failed task's id. Returns those that Celery calls in process."""
-        in_process = []
-        for item in self.request.errbacks or ():
-            errback = maybe_signature(item, app=self._get_app())
-            try:
-                header = getattr(errback.type, "__header__", None)
-            except KeyError:  # another worker may know it
-                header = None
-            if header is not None and not hasattr(header, "func") and arity_greater(header, 1):
-                in_process.append(item)
-            else:
-                errback.apply_async(
-                    (claim.task_id,), parent_id=claim.task_id, root_id=self.request.root_id or claim.task_id
-                )
-        return in_process
-
     def _same_again(self, claim: Claim) -> Any:
         """The row for a `raise Retry(...)` without a call of `retry()`."""
         return messages.prepare(
@@ -316,6 +328,10 @@ class DurableTask(Task):
             retries=claim.retries + 1,
             **claim.options,
         )
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).partition("\n")[0]
 
 
 def _plain_result(result: Any, claim: Claim, name: str) -> Any:

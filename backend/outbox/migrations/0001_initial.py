@@ -44,7 +44,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         db_default=models.Value({}, models.JSONField()),
                         default=dict,
-                        help_text="Time limits, links, the rest of the chain, group, headers: what Celery calls execution options.",
+                        help_text="Time limits, links, the rest of the chain, group, headers: Celery's execution options.",
                     ),
                 ),
                 (

@@ -1,4 +1,4 @@
-"""Tasks that the outbox's own tests run in a real worker. Their effects are rows without a unique key: a second run shows."""
+"""Tasks that the outbox's own tests run in a real worker. Effects are rows without a unique key: a second run shows."""
 
 import os
 import signal
