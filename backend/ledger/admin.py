@@ -5,7 +5,7 @@ from ledger.models import LedgerTransfer
 
 
 @admin.register(LedgerTransfer)
-class LedgerTransferAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
+class LedgerTransferAdmin(admin.ModelAdmin[LedgerTransfer]):
     """The books, to read. They are written by `ledger.posting` alone."""
 
     list_display = ["occurred_at", "kind", "debit", "credit", "units", "currency", "status", "escrow_transaction_id"]

@@ -7,7 +7,7 @@ from notifications.models import Notification, NotificationPreference
 
 
 @admin.register(Notification)
-class NotificationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
+class NotificationAdmin(admin.ModelAdmin[Notification]):
     """What was told to whom, to read."""
 
     list_display = ["created_at", "kind", "subject", "address", "state", "attempts", "sent_at"]
@@ -27,7 +27,7 @@ class NotificationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not gene
 
 
 @admin.register(NotificationPreference)
-class NotificationPreferenceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
+class NotificationPreferenceAdmin(admin.ModelAdmin[NotificationPreference]):
     list_display = ["user", "kind", "channel", "is_wanted", "updated_at"]
     list_filter = ["kind", "is_wanted"]
     raw_id_fields = ["user"]

@@ -27,7 +27,14 @@ from notifications import catalogue
 from notifications.catalogue import DealFacts, DealNotification, Reader, accounts
 from notifications.channels.email.rendering import RenderedMail, render, render_verbatim
 from notifications.channels.email.sending import Answer, MailConnection, sender_domain
-from notifications.errors import DeliveryDeferred, InvalidMessage, NothingToTell, UnknownNotificationType, UnknownUser
+from notifications.errors import (
+    DeliveryDeferred,
+    InvalidMessage,
+    NothingToTell,
+    NotificationError,
+    UnknownNotificationType,
+    UnknownUser,
+)
 from notifications.message import Message, shorten
 from notifications.models import Channel, Notification
 from notifications.preferences import list_unwilling
@@ -37,6 +44,7 @@ from users.models import SellerProfile, User, VerificationRequest
 
 logger = logging.getLogger(__name__)
 __all__ = [
+    "EXPECTED_ERRORS",
     "DeliveryDeferred",
     "Draft",
     "Report",
@@ -50,6 +58,9 @@ __all__ = [
     "tell",
 ]
 State = Notification.State
+
+# A caller's mistake or a server's answer: said in one line where tasks are logged, without a traceback.
+EXPECTED_ERRORS = (NotificationError, UnknownTransaction)
 
 LEASE = timedelta(minutes=5)  # longer than one mail can take; after it another worker may take a claimed row over
 FIRST_DELAY = timedelta(minutes=1)
@@ -149,7 +160,7 @@ def notify_verification(*, user_id: int, verification_status: str) -> Report:
     and NothingToTell if the seller's record says otherwise.
     """
     if verification_status not in catalogue.VERIFICATION_STATUSES:
-        raise UnknownNotificationType(verification_status, catalogue.VERIFICATION_STATUSES)
+        raise UnknownNotificationType.among(verification_status, catalogue.VERIFICATION_STATUSES)
     user = _get_user(user_id)
     profile = SellerProfile.objects.filter(user=user).first()
     requests = VerificationRequest.objects.filter(profile__user=user)
@@ -171,7 +182,7 @@ def notify_verification(*, user_id: int, verification_status: str) -> Report:
 def notify_account(*, user_id: int, notification_type: str = "welcome") -> Report:
     """Tell somebody about his own account: "welcome". Once per account. Raises UnknownUser, UnknownNotificationType."""
     if notification_type not in catalogue.ACCOUNT_NOTIFICATIONS:
-        raise UnknownNotificationType(notification_type, catalogue.ACCOUNT_NOTIFICATIONS)
+        raise UnknownNotificationType.among(notification_type, catalogue.ACCOUNT_NOTIFICATIONS)
     user = _get_user(user_id)
     return _tell_user(
         user, kind=notification_type, key=f"{notification_type}:user-{user_id}", message=accounts.welcome(user)
@@ -389,5 +400,5 @@ def _next_try(attempts: int, now: datetime) -> datetime:
 def _message_id(draft: Draft) -> str:
     """The same for every try of the same message, and for nobody else's."""
     recipient = draft.address.lower() if draft.recipient_id is None else f"user-{draft.recipient_id}"
-    named = "\n".join([settings.PUBLIC_URL, draft.key, Channel.EMAIL, recipient])
+    named = f"{settings.PUBLIC_URL}\n{draft.key}\n{Channel.EMAIL}\n{recipient}"
     return f"<{hashlib.sha256(named.encode()).hexdigest()[:40]}@{sender_domain()}>"

@@ -12,8 +12,10 @@ class UnknownNotificationType(NotificationError, ValueError):
 
     code = "unknown_notification_type"
 
-    def __init__(self, name: object, known: Iterable[str]) -> None:
-        super().__init__(f"there is no notification type {name!r}; there are: {', '.join(sorted(known))}")
+    @classmethod
+    def among(cls, name: object, known: Iterable[str]) -> "UnknownNotificationType":
+        # Not in __init__: a result backend rebuilds an error from its message alone.
+        return cls(f"there is no notification type {name!r}; there are: {', '.join(sorted(known))}")
 
 
 class UnknownUser(NotificationError, ValueError):

@@ -10,7 +10,7 @@ from notifications.models import Channel, NotificationPreference
 def set_preference(*, user_id: int, kind: str, is_wanted: bool, channel: str = Channel.EMAIL) -> NotificationPreference:
     """Switch an optional kind on or off for one channel. Raises UnknownNotificationType for any other kind."""
     if kind not in OPTIONAL_KINDS:
-        raise UnknownNotificationType(kind, OPTIONAL_KINDS)
+        raise UnknownNotificationType.among(kind, OPTIONAL_KINDS)
     preference, _ = NotificationPreference.objects.update_or_create(
         user_id=user_id, kind=kind, channel=channel, defaults={"is_wanted": is_wanted}
     )

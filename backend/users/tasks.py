@@ -24,7 +24,7 @@ def _finish(task: Task, report: delivery.Report, **more: Any) -> dict[str, Any]:
     return report.as_result(**more)
 
 
-@shared_task(bind=True, max_retries=RETRIES)
+@shared_task(bind=True, max_retries=RETRIES, throws=delivery.EXPECTED_ERRORS)
 def send_email_notification(self: Task, subject: str, message: str, recipient_list: list[str]) -> dict[str, Any]:
     """Send the same words to each address of `recipient_list`, one mail each.
 
@@ -39,7 +39,7 @@ def send_email_notification(self: Task, subject: str, message: str, recipient_li
     return _finish(self, report, subject=subject)
 
 
-@shared_task(bind=True, max_retries=RETRIES)
+@shared_task(bind=True, max_retries=RETRIES, throws=delivery.EXPECTED_ERRORS)
 def send_transaction_notification(
     self: Task,
     transaction_id: int,
@@ -64,7 +64,7 @@ def send_transaction_notification(
     return _finish(self, report, transaction_id=transaction_id, notification_type=notification_type)
 
 
-@shared_task(bind=True, max_retries=RETRIES)
+@shared_task(bind=True, max_retries=RETRIES, throws=delivery.EXPECTED_ERRORS)
 def send_verification_notification(self: Task, user_id: int, verification_status: str) -> dict[str, Any]:
     """Tell a seller that the verification is 'PENDING', 'VERIFIED' or 'REJECTED'.
 
@@ -77,7 +77,7 @@ def send_verification_notification(self: Task, user_id: int, verification_status
     return _finish(self, report, user_id=user_id, status=verification_status)
 
 
-@shared_task(bind=True, max_retries=RETRIES)
+@shared_task(bind=True, max_retries=RETRIES, throws=delivery.EXPECTED_ERRORS)
 def send_account_notification(self: Task, user_id: int, notification_type: str = "welcome") -> dict[str, Any]:
     """Tell somebody about the own account: 'welcome' after registration.
 

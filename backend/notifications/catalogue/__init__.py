@@ -277,7 +277,7 @@ def find_type(name: str) -> DealNotification:
     """The type of this name or alias. Raises UnknownNotificationType, which lists the known ones."""
     kind = DEAL_NOTIFICATIONS.get(ALIASES.get(name, name)) if isinstance(name, str) else None
     if kind is None:
-        raise UnknownNotificationType(name, known_types())
+        raise UnknownNotificationType.among(name, known_types())
     return kind
 
 
