@@ -45,14 +45,11 @@ def record_event(
         "occurred_at": log.block_at if log else utc_now(),
     }
     if log is not None:
-        chain = {
-            "chain_tx_hash": log.tx_hash,
-            "chain_log_index": log.log_index,
-            "chain_block_number": log.block_number,
-        }
-        if Event.objects.filter(transaction=deal, milestone=milestone, name=name, **chain).exists():
+        place = {"chain_tx_hash": log.tx_hash, "chain_log_index": log.log_index}
+        # Not by block: a transaction that was mined again in another one states the same fact.
+        if Event.objects.filter(transaction=deal, milestone=milestone, name=name, **place).exists():
             return None
-        fields |= chain
+        fields |= {**place, "chain_block_number": log.block_number}
     event = Event.objects.create(**fields)
     publish_fact(
         name,
