@@ -21,6 +21,7 @@ from chain import bindings, relayer
 from chain.client import DEVELOPMENT_CHAIN_ID, connect
 from chain.errors import DeploymentRefused
 from chain.keys import relayer_key
+from chain.locks import DEPLOYING, wait_lock
 from chain.models import ChainCursor, ChainLog, ChainTransaction, RelayerAccount
 from transactions import lifecycle
 from transactions.errors import ChainUnavailable
@@ -78,26 +79,8 @@ def deploy(*, say: Say = print) -> Deployment:
     """
     chain_id: int = settings.CHAIN_ID
     w3 = connect(chain_id)
-    is_development = chain_id == DEVELOPMENT_CHAIN_ID
-    known = read(chain_id)
-    if is_development:
-        fund_relayer(w3)
-        if _was_reset(w3, chain_id, known):
-            forget_lost_chain(w3, chain_id, say=say)
-    if known is not None:
-        if _is_in_place(w3, known):
-            say(f"already deployed: vault {known.vault} on chain {chain_id}")
-            _register_test_token(w3, known)
-            return known
-        if not is_development:
-            raise DeploymentRefused(
-                f"chain {chain_id} does not hold the vault that {_record_of(chain_id)} names; "
-                "move the file away to deploy another one"
-            )
-    deployment = _deploy(w3, chain_id, is_development=is_development, known=known, say=say)
-    _write(deployment)
-    _register_test_token(w3, deployment)
-    return deployment
+    with wait_lock(DEPLOYING, chain_id):
+        return _deploy_unless_in_place(w3, chain_id, say)
 
 
 def register_token(address: str) -> Token:
@@ -119,28 +102,68 @@ def fund_relayer(w3: Web3) -> None:
         w3.provider.make_request("anvil_setBalance", [address, hex(DEVELOPMENT_BALANCE_WEI)])  # type: ignore[arg-type]
 
 
-def forget_lost_chain(w3: Web3, chain_id: int, *, say: Say = print) -> None:
-    """After a development chain was reset: forget what was sent to and read from blocks that no longer exist.
+def forget_lost_blocks(w3: Web3, chain_id: int, *, say: Say = print) -> None:
+    """After a development node lost its last blocks, or all: bring what we keep of them in line with what it has.
 
-    What still exists is kept, and is read again from the start; that is harmless, facts are known by their log. Deals
-    whose vault is gone keep their last state, and what they waited for fails with a reason.
+    What still exists is kept and read again from the start; that is harmless, facts are known by their log. If the
+    node still has transactions of ours, it was only cut off: those it lost are sent again, the same bytes with the
+    same nonces, which restores what stood there. Otherwise it is a new chain, and they are forgotten; deals in a vault
+    that is gone keep their last state, and what they waited for fails with a reason.
     """
     if chain_id != DEVELOPMENT_CHAIN_ID:
         raise DeploymentRefused("only a development chain may be forgotten")
-    for row in ChainTransaction.objects.filter(chain_id=chain_id):
-        if not _still_has(w3, row):
-            row.delete()
-    RelayerAccount.objects.filter(chain_id=chain_id).delete()
+    sent = ChainTransaction.objects.filter(chain_id=chain_id)
+    lost = [row.pk for row in sent.order_by("nonce") if not _still_has(w3, row)]
+    was_cut_off = len(lost) < len(sent)
+    if was_cut_off:
+        sent.filter(pk__in=lost).update(
+            status=ChainTransaction.Status.SUBMITTED,
+            submitted_at=None,
+            block_number=None,
+            block_hash="",
+            succeeded=None,
+            mined_at=None,
+            settled_at=None,
+        )
+        say(f"chain {chain_id} lost its last blocks: {len(lost)} transactions are sent again")
+    else:
+        sent.delete()
+        RelayerAccount.objects.filter(chain_id=chain_id).delete()
+        say(f"chain {chain_id} was reset: what was sent to it is forgotten")
     logs = ChainLog.objects.filter(chain_id=chain_id).exclude(state=ChainLog.State.ORPHANED)
     for number, block_hash in set(logs.values_list("block_number", "block_hash")):
         if _hash_of(w3, number) != block_hash:
             logs.filter(block_hash=block_hash).update(state=ChainLog.State.ORPHANED)
     ChainCursor.objects.filter(chain_id=chain_id).update(next_block=0, final_hash="", problem="")
+    if was_cut_off:
+        relayer.track_transactions(chain_id)  # sends them
     for cursor in ChainCursor.objects.filter(chain_id=chain_id):
         if not w3.eth.get_code(to_checksum_address(cursor.vault)):
             cursor.delete()
             _fail_open_intents(chain_id, cursor.vault)
-    say(f"chain {chain_id} was reset: forgot what was on the blocks that are gone")
+
+
+def _deploy_unless_in_place(w3: Web3, chain_id: int, say: Say) -> Deployment:
+    is_development = chain_id == DEVELOPMENT_CHAIN_ID
+    known = read(chain_id)
+    if is_development:
+        fund_relayer(w3)
+        if _was_reset(w3, chain_id, known):
+            forget_lost_blocks(w3, chain_id, say=say)
+    if known is not None:
+        if _is_in_place(w3, known):
+            say(f"already deployed: vault {known.vault} on chain {chain_id}")
+            _register_test_token(w3, known)
+            return known
+        if not is_development:
+            raise DeploymentRefused(
+                f"chain {chain_id} does not hold the vault that {_record_of(chain_id)} names; "
+                "move the file away to deploy another one"
+            )
+    deployment = _deploy(w3, chain_id, is_development=is_development, known=known, say=say)
+    _write(deployment)
+    _register_test_token(w3, deployment)
+    return deployment
 
 
 def _fail_open_intents(chain_id: int, vault: str) -> None:

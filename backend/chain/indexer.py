@@ -9,11 +9,9 @@ transaction as its effects, so that it is applied once even if the process dies 
 import logging
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
-from django.db import connection
 from django.db import transaction as db_transaction
 from eth_utils.address import to_checksum_address
 from web3 import Web3
@@ -23,6 +21,7 @@ from web3.types import BlockData, LogReceipt
 from chain import deployments, facts
 from chain.client import Chain, chain_of, connect
 from chain.errors import ChainRewritten
+from chain.locks import FOLLOWING, try_lock
 from chain.models import ChainCursor, ChainLog, ChainTransaction
 from common.clock import from_epoch, utc_now
 from transactions import lifecycle
@@ -42,7 +41,7 @@ def follow_chain(chain_id: int | None = None) -> dict[str, int] | None:
     and the traceback is kept with the log. Idempotent because a log is known by block hash and index.
     """
     chain = chain_of(chain_id)
-    with _only_one(chain.chain_id) as is_mine:
+    with try_lock(FOLLOWING, chain.chain_id) as is_mine:
         if not is_mine:
             return None
         w3 = connect(chain.chain_id)
@@ -229,18 +228,3 @@ def _block(w3: Web3, number: int) -> BlockData | None:
 
 def _hex(value: Any) -> str:
     return "0x" + bytes(value).hex()
-
-
-@contextmanager
-def _only_one(chain_id: int) -> Iterator[bool]:
-    """A session lock of PostgreSQL: it dies with the process, and it holds across the small database transactions."""
-    keys = (0x45534352, chain_id % 2**31)  # "ESCR", and the chain
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", keys)
-        (is_mine,) = cursor.fetchone()
-    try:
-        yield is_mine
-    finally:
-        if is_mine:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", keys)
