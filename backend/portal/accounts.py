@@ -1,11 +1,13 @@
 """Coming in and going out."""
 
+import zoneinfo
 from typing import Any, ClassVar
 
 from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
+from django.contrib.auth.decorators import login_required
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView, LogoutView
 from django.http import HttpRequest, HttpResponse
@@ -15,6 +17,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from chain import sandbox
 from portal.prose import error_sentence
+from portal.requests import SignedInRequest
 from transactions.errors import DomainError
 from users import accounts
 from users.models import User
@@ -57,6 +60,12 @@ class RegisterForm(forms.Form):
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
+    time_zone = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
+
+    def clean_time_zone(self) -> str:
+        """What the browser says, if that is a zone we know: nobody should fail to register over it."""
+        zone: str = self.cleaned_data["time_zone"]
+        return zone if zone in zoneinfo.available_timezones() else "UTC"
 
 
 @sensitive_post_parameters("password")
@@ -78,6 +87,34 @@ def register(request: HttpRequest) -> HttpResponse:
             is_ours = url_has_allowed_host_and_scheme(following, {request.get_host()}, request.is_secure())
             return redirect(following if is_ours else "portal:dashboard")
     return render(request, "portal/accounts/register.html", {"form": form, "next": request.GET.get("next", "")})
+
+
+class AccountForm(forms.Form):
+    """How one is called, and by which clock one reads dates."""
+
+    display_name = forms.CharField(label="Your name", max_length=80)
+    time_zone = forms.ChoiceField(label="Time zone", help_text="All dates and times are shown in it.")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        zones = sorted(zoneinfo.available_timezones())
+        self.fields["time_zone"].choices = [(zone, zone.replace("_", " ")) for zone in zones]  # type: ignore[attr-defined]
+
+
+@login_required
+def account(request: SignedInRequest) -> HttpResponse:
+    """What one may change about oneself."""
+    user = request.user
+    form = AccountForm(request.POST or None, initial={"display_name": user.display_name, "time_zone": user.time_zone})
+    if request.method == "POST" and form.is_valid():
+        try:
+            accounts.edit_account(user=user, **form.cleaned_data)
+        except DomainError as error:
+            form.add_error(None, error_sentence(error))
+        else:
+            messages.success(request, "Saved.")
+            return redirect("portal:account")
+    return render(request, "portal/accounts/account.html", {"form": form})
 
 
 def _welcome(request: HttpRequest, user: User) -> None:

@@ -23,6 +23,7 @@ urlpatterns = [
     path("register/", accounts.register, name="register"),
     path("log-in/", accounts.LogIn.as_view(), name="log_in"),
     path("log-out/", accounts.LogOut.as_view(), name="log_out"),
+    path("account/", accounts.account, name="account"),
     path("overview/", dashboard.dashboard, name="dashboard"),
     path("transactions/new/", agreements.new, name="new_agreement"),
     path("transactions/<int:transaction_id>/", transactions.detail, name="transaction"),

@@ -25,6 +25,14 @@ class TestComingIn:
         assert client.get(reverse("portal:dashboard")).status_code == 200
         assert User.objects.get().email == "nia@example.com"
 
+    def test_reads_dates_by_the_own_clock(self, client: Client, settings: Any) -> None:
+        settings.SANDBOX_WALLETS = False
+        values = {"display_name": "Nia", "email": "nia@example.com", "password": "correct horse battery"}
+        client.post(reverse("portal:register"), {**values, "time_zone": "Not/A_Zone"})
+        assert User.objects.get().time_zone == "UTC"
+        client.post(reverse("portal:account"), {"display_name": "Nia K", "time_zone": "Asia/Tokyo"})
+        assert User.objects.get().time_zone == "Asia/Tokyo"
+
     @pytest.mark.parametrize(
         ("change", "sentence"),
         [({"password": "short"}, "too short"), ({"email": "bea@example.com"}, "There is an account with this address")],
@@ -97,6 +105,7 @@ class TestEveryPage:
         "portal:dashboard",
         "portal:new_agreement",
         "portal:wallet",
+        "portal:account",
         "portal:verification",
     )
 
