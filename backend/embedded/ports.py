@@ -20,9 +20,9 @@ def is_free(port: int) -> bool:
     return True
 
 
-def choose(preferred: int, *, avoid: frozenset[int] | set[int] = frozenset()) -> int:
+def choose(preferred: int = 0, *, avoid: frozenset[int] | set[int] = frozenset()) -> int:
     """`preferred` if it is free, else one that the system gives."""
-    if preferred not in avoid and is_free(preferred):
+    if preferred and preferred not in avoid and is_free(preferred):
         return preferred
     while True:
         with socket.socket() as probe:
