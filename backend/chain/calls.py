@@ -71,7 +71,7 @@ _CALLS: Mapping[Action, tuple[str, Callable[[_Values], tuple[Any, ...]]]] = {
     Action.APPROVE: ("release", _set),
     Action.REQUEST_CHANGES: ("request_changes", lambda v: (*_one(v), v.number("round"), v.text("reason"))),
     Action.CLAIM: ("claim", _one),
-    Action.EXTEND: ("extend", lambda v: (*_one(v), v.number("until"))),
+    Action.EXTEND: ("extend", lambda v: (*_one(v), v.number("round"), v.number("until"))),
     Action.RECLAIM: ("reclaim", _one),
     Action.REFUND: ("refund", _set),
     Action.DISPUTE: ("dispute", lambda v: (*_one(v), v.number("round"), v.text("reason"), v.text("party"))),

@@ -65,7 +65,13 @@ MESSAGES: dict[str, tuple[tuple[str, str], ...]] = {
         ("reason", "bytes32"),
         *_EPOCH,
     ),
-    "Extend": (("escrow", "bytes32"), ("milestone", "uint256"), ("until", "uint256"), *_EPOCH),
+    "Extend": (
+        ("escrow", "bytes32"),
+        ("milestone", "uint256"),
+        ("round", "uint256"),
+        ("until", "uint256"),
+        *_EPOCH,
+    ),
     "Reclaim": (("escrow", "bytes32"), ("milestone", "uint256"), *_EPOCH),
     "Refund": (("escrow", "bytes32"), ("milestones", "uint256"), *_EPOCH),
     "Dispute": (

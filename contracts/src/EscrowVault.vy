@@ -505,12 +505,15 @@ def request_changes(
 def extend(
     terms: Terms,
     milestone: uint256,
+    round: uint256,
     until: uint256,
     deadline: uint256,
     signature: Bytes[MAX_SIGNATURE_BYTES],
 ):
     """
     @notice The buyer gives the seller more time for one milestone, also after the deadline while nobody has reclaimed.
+    @param round The present round, 0 before the first submission: more time for delivery that was signed once cannot
+                 be used again for a later revision.
     @param until The new delivery or revision deadline: later than the old one and than now, within the upper limit.
     """
     escrow: bytes32 = self._hash_terms(terms)
@@ -518,13 +521,15 @@ def extend(
     self._authorize(
         terms.buyer,
         EXTEND,
-        [convert(escrow, uint256), milestone, until, (state >> BUYER_EPOCH) & EPOCH_MASK, deadline],
+        [convert(escrow, uint256), milestone, round, until, (state >> BUYER_EPOCH) & EPOCH_MASK, deadline],
         deadline,
         signature,
     )
     now: Milestone = self._milestone(escrow, state, milestone, terms.deliver_by)
     if now.phase != UNSUBMITTED and now.phase != CHANGES:
         self._refuse("escrow: nothing to extend")
+    if round != now.round:
+        self._refuse("escrow: wrong round")
     if until <= max(now.ends_at, block.timestamp):
         self._refuse("escrow: deadline is not later")
     if until > block.timestamp + max_window_seconds:
@@ -1215,7 +1220,9 @@ def _type_hash(action: uint256) -> bytes32:
             "RequestChanges(bytes32 escrow,uint256 milestone,uint256 round,bytes32 reason,uint256 epoch,uint256 deadline)"
         )
     if action == EXTEND:
-        return keccak256("Extend(bytes32 escrow,uint256 milestone,uint256 until,uint256 epoch,uint256 deadline)")
+        return keccak256(
+            "Extend(bytes32 escrow,uint256 milestone,uint256 round,uint256 until,uint256 epoch,uint256 deadline)"
+        )
     if action == RECLAIM:
         return keccak256("Reclaim(bytes32 escrow,uint256 milestone,uint256 epoch,uint256 deadline)")
     if action == REFUND:

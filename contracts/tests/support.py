@@ -46,7 +46,7 @@ MESSAGES = {
     "Submit": "bytes32 escrow,uint256 milestone,uint256 round,bytes32 deliverable,uint256 epoch,uint256 deadline",
     "Release": "bytes32 escrow,uint256 milestones,uint256 epoch,uint256 deadline",
     "RequestChanges": "bytes32 escrow,uint256 milestone,uint256 round,bytes32 reason,uint256 epoch,uint256 deadline",
-    "Extend": "bytes32 escrow,uint256 milestone,uint256 until,uint256 epoch,uint256 deadline",
+    "Extend": "bytes32 escrow,uint256 milestone,uint256 round,uint256 until,uint256 epoch,uint256 deadline",
     "Reclaim": "bytes32 escrow,uint256 milestone,uint256 epoch,uint256 deadline",
     "Refund": "bytes32 escrow,uint256 milestones,uint256 epoch,uint256 deadline",
     "Settle": "bytes32 escrow,uint256 milestones,uint256[] seller_amounts,uint256 epoch,uint256 deadline",

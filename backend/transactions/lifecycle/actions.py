@@ -225,7 +225,7 @@ def _fields(action: Action, deal: EscrowTransaction, milestone: Milestone, input
         case Action.EXTEND:
             if inputs.until is None or inputs.until <= utc_now():
                 raise InvalidTerms("the new delivery date lies in the future", field="until")
-            return {**one, "until": to_epoch(inputs.until)}
+            return {**one, "round": milestone.round, "until": to_epoch(inputs.until)}
         case Action.RECLAIM:
             return one
         case Action.RESOLVE:
