@@ -86,12 +86,12 @@ class Node:
             ],
             stdin=subprocess.DEVNULL,
             env={**os.environ, "HOME": str(self.folder)},  # where it keeps what it would put into ~/.foundry
-            preexec_fn=end_with_parent,  # noqa: PLW1509  this process has one thread
+            preexec_fn=end_with_parent,
         )
 
     def run(self) -> int:
         """Keep the clock and the copy until anvil ends or this process is asked to; returns the exit code."""
-        assert self.process is not None  # noqa: S101
+        assert self.process is not None
         address = url(port=self.port)
         known, empty, next_block = -1, 0, 0.0
         while self.process.poll() is None and not self.stopping:
@@ -127,7 +127,7 @@ class Node:
 
     def stop(self) -> int:
         """Let anvil write its state and end."""
-        assert self.process is not None  # noqa: S101
+        assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:

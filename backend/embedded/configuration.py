@@ -30,7 +30,9 @@ class Env(environ.Env):
         super().__init__()
         self.ENVIRON = dict(values)
 
-    def get_value(self, var: str, cast: Any = None, default: Any = environ.Env.NOTSET, parse_default: bool = False) -> Any:
+    def get_value(
+        self, var: str, cast: Any = None, default: Any = environ.Env.NOTSET, parse_default: bool = False
+    ) -> Any:
         # Not the library's own: it follows values that begin with `$`, and takes DEBUG=maybe for false.
         if var not in self.ENVIRON:
             if default is self.NOTSET:

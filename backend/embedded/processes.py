@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+# A plain bool: the type checker would otherwise judge the other platforms' branches unreachable.
+LINUX = bool(sys.platform.startswith("linux"))
+
 
 @dataclass(frozen=True)
 class ProcessMark:
@@ -50,7 +53,7 @@ class ProcessMark:
 
 
 def _start_of(pid: int) -> int | None:
-    if sys.platform.startswith("linux"):
+    if LINUX:
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except (OSError, ValueError):

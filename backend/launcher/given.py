@@ -47,7 +47,9 @@ def problem(variable: str, address: str) -> str:
     try:
         socket.create_connection((parts.hostname, port), timeout=SECONDS).close()
     except OSError as error:
-        return f"{variable}: nobody answers at {shown} ({error.strerror or error}): start that server, or unset {variable}"
+        return (
+            f"{variable}: nobody answers at {shown} ({error.strerror or error}): start that server, or unset {variable}"
+        )
     return ""
 
 
@@ -57,8 +59,9 @@ def _problem_of_chain(address: str, parts: SplitResult, shown: str) -> str:
     try:
         chain.call(address, "eth_chainId", seconds=SECONDS)
     except OSError as error:
-        reason = getattr(error, "reason", error)
-        return f"RPC_URL: no node answers at {shown} ({getattr(reason, 'strerror', None) or reason}): start it, or unset RPC_URL"
+        cause = getattr(error, "reason", error)
+        reason = getattr(cause, "strerror", None) or cause
+        return f"RPC_URL: no node answers at {shown} ({reason}): start it, or unset RPC_URL"
     except ValueError:
         return f"RPC_URL: what answers at {shown} is not an EVM node"
     return ""

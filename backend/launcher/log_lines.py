@@ -18,7 +18,9 @@ class LogStream:
         self.files = {name: _Follower(log_of(var, name)) for name in names}
         coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         self.prefixes = {
-            name: f"\x1b[{COLOURS[number % len(COLOURS)]}m{name:<{WIDTH}}|\x1b[0m " if coloured else f"{name:<{WIDTH}}| "
+            name: f"\x1b[{COLOURS[number % len(COLOURS)]}m{name:<{WIDTH}}|\x1b[0m "
+            if coloured
+            else f"{name:<{WIDTH}}| "
             for number, name in enumerate(self.files)
         }
 

@@ -149,7 +149,7 @@ class Launch:
             postgresql.change_owner(self.var, self.me)
 
     def _start(self) -> Stack:
-        assert self.me is not None  # we live  # noqa: S101
+        assert self.me is not None  # we live
         files.write_whole(self.var / "run" / "up.json", json.dumps(self.me.as_json()))
         program = chain_program.install(TOOLS, say=self.say) if "chain" in self.parts else None
         self._choose_ports()
@@ -267,7 +267,7 @@ class Launch:
         return False
 
     def _wait_for(self, part: str, is_ready: Callable[[], bool]) -> None:
-        assert self.supervisor is not None  # noqa: S101
+        assert self.supervisor is not None
         deadline = time.monotonic() + READY_SECONDS
         looked_at = time.monotonic()
         while not is_ready():
@@ -285,7 +285,7 @@ class Launch:
         raise LauncherError(f"{part} {what}: {last_line(log)} (see {log})")
 
     def _write_services(self, *, ready: bool) -> None:
-        assert self.supervisor is not None  # noqa: S101
+        assert self.supervisor is not None
         data = {
             "supervisor": self.supervisor.mark.as_json(),
             "environment": self.environment,
@@ -317,7 +317,7 @@ class _Background:
     def _run(self) -> None:
         try:
             self._function()
-        except BaseException as error:  # noqa: BLE001  raised again where the result is asked for
+        except BaseException as error:
             self._error = error
 
     def __enter__(self) -> "_Background":

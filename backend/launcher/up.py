@@ -41,7 +41,7 @@ def up(arguments: list[str]) -> int:
 
 def watch(stack: Stack, logs: LogStream) -> None:
     """Print the logs; say when a part does not stay up. Raises LauncherError if the supervisor dies."""
-    assert stack.supervisor is not None  # noqa: S101
+    assert stack.supervisor is not None
     complained: set[str] = set()
     looked_at = 0.0
     while True:
@@ -65,7 +65,12 @@ def print_addresses(stack: Stack, *, seconds: float) -> None:
         ("admin", f"{address}/admin/"),
         ("Flower", stack.environment.get("FLOWER_URL", "")),
         ("mailbox", f"{address}/mailbox/" if "mail" in stack.parts else "(mails go to EMAIL_URL)"),
-        ("chain", stack.environment.get("RPC_URL") or configuration.stated(REPOSITORY).get("RPC_URL") or "off (RPC_URL is empty)"),
+        (
+            "chain",
+            stack.environment.get("RPC_URL")
+            or configuration.stated(REPOSITORY).get("RPC_URL")
+            or "off (RPC_URL is empty)",
+        ),
     ]
     print()
     for name, value in lines:
@@ -108,7 +113,10 @@ def reset(arguments: list[str]) -> int:
     if not arguments:
         if not sys.stdin.isatty():
             raise LauncherError(f"this deletes all data in {folder}: say `./escrow reset --yes`")
-        if input(f"Delete all data in {folder} (database, chain, files, mails)? [y/N] ").strip().lower() not in ("y", "yes"):
+        if input(f"Delete all data in {folder} (database, chain, files, mails)? [y/N] ").strip().lower() not in (
+            "y",
+            "yes",
+        ):
             say_on_stderr("nothing was deleted")
             return 1
     down([])

@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from embedded import files, ports
 from embedded.errors import EmbeddedError
@@ -75,8 +76,7 @@ def ensure_running(var: Path, *, throw_away: bool = False, owner: ProcessMark | 
         raise EmbeddedError(f"the embedded PostgreSQL cannot be started: {error}") from error
     if owner is None:
         print(
-            f"started the embedded PostgreSQL on {started.host}:{started.port}; "
-            "it stays up until `./escrow down`",
+            f"started the embedded PostgreSQL on {started.host}:{started.port}; it stays up until `./escrow down`",
             file=sys.stderr,
         )
     return started
@@ -188,7 +188,7 @@ class Runner:
                 **self._as_whom(),
             )
 
-    def _as_whom(self) -> dict[str, object]:
+    def _as_whom(self) -> dict[str, Any]:
         return {} if self.uid is None else {"user": self.uid, "group": self.gid, "extra_groups": []}
 
 
@@ -285,7 +285,7 @@ def _start(var: Path, *, throw_away: bool, owner: ProcessMark | None) -> Server:
         process.kill()
         process.wait()
         raise
-    assert mark is not None  # it has just answered  # noqa: S101
+    assert mark is not None  # it has just answered
     state = {**mark.as_json(), "host": ports.HOST, "port": port, "user": USER, "database": DATABASE}
     if owner is not None:
         state["owner"] = owner.as_json()
