@@ -89,7 +89,8 @@ class _Provider(HTTPProvider):
             return super().make_request(method, params)
         except (requests.RequestException, ValueError) as error:  # ValueError: the answer is no JSON
             address = _without_secrets(str(self.endpoint_uri))
-            raise ChainUnavailable(f"no node answers at {address} ({_cause(error)})") from error
+            # Not chained: the cause names the whole address, and tracebacks are logged.
+            raise ChainUnavailable(f"no node answers at {address} ({_cause(error)})") from None
 
 
 @lru_cache(maxsize=8)

@@ -17,7 +17,7 @@ from transactions.terms import TypedData, VerifiedSignature, digest_of
 HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 IS_VALID_SIGNATURE = function_signature_to_4byte_selector("isValidSignature(bytes32,bytes)")
 MAGIC_VALUE = bytes.fromhex("1626ba7e")
-MAX_SIGNATURE_BYTES = 2_048
+MAX_SIGNATURE_BYTES = 1_024  # the vault takes no longer ones
 WALLET_GAS = 5_000_000  # what a contract wallet may burn to answer; a bound on what a stranger can make a node do
 
 

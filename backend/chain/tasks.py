@@ -27,10 +27,9 @@ def follow_chain(**_: Any) -> dict[str, int]:
     try:
         chain_of()  # raises if the chain is off
         for chain in configured_chains():
-            looked = indexer.follow_chain(chain.chain_id)
-            if looked is None:
-                continue
-            counts |= looked | relayer.track_transactions(chain.chain_id)
+            # Receipts first: whoever sees an action done also finds what it cost.
+            counts |= relayer.track_transactions(chain.chain_id)
+            counts |= indexer.follow_chain(chain.chain_id) or {}
             _say_on()
     except ChainUnavailable as error:
         _say_off(error)

@@ -101,9 +101,10 @@ class ChainStage(Stage):
         self.look()
 
     def look(self) -> dict[str, int]:
-        counts = indexer.follow_chain()
-        assert counts is not None
-        return counts | relayer.track_transactions(self.deployment.chain_id)
+        tracked = relayer.track_transactions(self.deployment.chain_id)
+        looked = indexer.follow_chain()
+        assert looked is not None
+        return tracked | looked
 
     def balance_of(self, address: str) -> int:
         token = bindings.contract_at(self.node.w3, bindings.TEST_TOKEN, self.deployment.token)
