@@ -223,11 +223,13 @@ ESCROW_FEE_RECIPIENT = env.str("ESCROW_FEE_RECIPIENT", default="")
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["api.authentication.TokenAuthentication", "api.authentication.PortalSession"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "api.schema.Schema",
     "DEFAULT_PAGINATION_CLASS": "api.pagination.NewestFirst",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "EXCEPTION_HANDLER": "api.problems.problem_response",
+    # Whose address counts for throttles: a caller's X-Forwarded-For is believed only from our own proxy.
+    "NUM_PROXIES": 1 if env.bool("BEHIND_PROXY", default=False) else 0,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 SPECTACULAR_SETTINGS = {
@@ -235,7 +237,27 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Milestone escrow between a buyer and a seller; the money waits in a smart contract.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/v1/",
     "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "TransactionStatus": "api.schema.TRANSACTION_STATUSES",
+        "MilestoneStatus": "api.schema.MILESTONE_STATUSES",
+        "IntentStatus": "transactions.models.ActionIntent.Status",
+        "DisputeStatus": "transactions.models.Dispute.Status",
+        "ChainTransactionStatus": "chain.models.ChainTransaction.Status",
+        "DocumentState": "documents.models.Document.State",
+        "NotificationState": "notifications.models.Notification.State",
+        "TaskState": "outbox.models.OutboxMessage.State",
+        "WalletKind": "users.models.Wallet.Kind",
+        "SellerKind": "users.models.SellerProfile.Kind",
+        "VerificationDecision": "users.models.VerificationRequest.Decision",
+        "SellerStatus": "users.models.SellerProfile.Status",
+    },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "api.schema.describe_problems",
+    ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",

@@ -2,6 +2,9 @@
 
 from django.contrib import admin
 from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from api.health import healthz, readyz
 
 admin.site.site_header = "Escrow: operator's desk"
 admin.site.site_title = "Escrow"
@@ -9,6 +12,11 @@ admin.site.index_title = "What do you want to look up?"
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("healthz", healthz, name="healthz"),
+    path("readyz", readyz, name="readyz"),
+    path("api/schema/", SpectacularAPIView.as_view(permission_classes=[], authentication_classes=[]), name="schema"),
+    path("api/docs/", SpectacularSwaggerView.as_view(permission_classes=[], authentication_classes=[]), name="docs"),
+    path("api/v1/", include("api.urls")),
     path("", include("portal.urls")),
 ]
 

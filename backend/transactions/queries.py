@@ -6,10 +6,11 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from common.clock import to_epoch, utc_now
+from documents.models import Document
 from transactions import rules
-from transactions.errors import UnknownTransaction
-from transactions.models import Dispute, EscrowTransaction, Milestone, Terms
-from users.models import User
+from transactions.errors import NotFound, UnknownTransaction
+from transactions.models import Dispute, EscrowTransaction, Milestone, Submission, Terms
+from users.models import User, VerificationRequest
 
 
 def visible_to(user: User) -> QuerySet[EscrowTransaction]:
@@ -46,6 +47,32 @@ def disputes_visible_to(user: User) -> QuerySet[Dispute]:
     return Dispute.objects.filter(milestone__transaction__in=visible_to(user)).select_related(
         "milestone__transaction__token"
     )
+
+
+def documents_readable_by(user: User) -> QuerySet[Document]:
+    """The files this user may open: his own, those of deals he sees, and for reviewers the sellers' proofs.
+
+    A submission's files are the other side's to read once the vault has recorded their hash.
+    """
+    if not user.is_authenticated:
+        return Document.objects.none()
+    deals = visible_to(user).values("pk")
+    handed_in = Submission.objects.filter(milestone__transaction__in=deals, confirmed_at__isnull=False)
+    readable = Q(owner=user) | Q(pk__in=handed_in.values("documents"))
+    readable |= Q(
+        pk__in=EscrowTransaction.attachments.through.objects.filter(escrowtransaction__in=deals).values("document")
+    )
+    if user.is_reviewer:
+        readable |= Q(pk__in=VerificationRequest.documents.through.objects.values("document"))
+    return Document.objects.filter(readable)
+
+
+def get_readable_document(user: User, document_id: int) -> Document:
+    """One file this user may open; raises NotFound alike for none and for somebody else's."""
+    document = documents_readable_by(user).filter(pk=document_id).first()
+    if document is None:
+        raise NotFound(f"there is no document {document_id}", document_id=document_id)
+    return document
 
 
 def latest_terms(deal: EscrowTransaction) -> Terms | None:

@@ -5,28 +5,58 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Document',
+            name="Document",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('purpose', models.CharField(choices=[('AGREEMENT', 'attached to an agreement'), ('DELIVERABLE', 'submitted work'), ('EVIDENCE', 'evidence in a dispute'), ('VERIFICATION', 'proof of who a seller is')], max_length=14)),
-                ('filename', models.CharField(help_text='as the uploader named it, without folders', max_length=200)),
-                ('content_type', models.CharField(blank=True, help_text='found by looking inside, not as claimed', max_length=100)),
-                ('size_bytes', models.PositiveBigIntegerField()),
-                ('sha256', models.CharField(max_length=64)),
-                ('storage_key', models.CharField(max_length=64, unique=True)),
-                ('file', models.FileField(max_length=200, storage=documents.models.private_storage, upload_to=documents.models.storage_path)),
-                ('state', models.CharField(choices=[('RECEIVED', 'waiting to be checked'), ('CLEAN', 'checked, usable'), ('REJECTED', 'refused')], default='RECEIVED', max_length=10)),
-                ('rejection_reason', models.CharField(blank=True, max_length=300)),
-                ('uploaded_at', models.DateTimeField(auto_now_add=True)),
-                ('checked_at', models.DateTimeField(blank=True, null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "purpose",
+                    models.CharField(
+                        choices=[
+                            ("AGREEMENT", "attached to an agreement"),
+                            ("DELIVERABLE", "submitted work"),
+                            ("EVIDENCE", "evidence in a dispute"),
+                            ("VERIFICATION", "proof of who a seller is"),
+                        ],
+                        max_length=14,
+                    ),
+                ),
+                ("filename", models.CharField(help_text="as the uploader named it, without folders", max_length=200)),
+                (
+                    "content_type",
+                    models.CharField(blank=True, help_text="found by looking inside, not as claimed", max_length=100),
+                ),
+                ("size_bytes", models.PositiveBigIntegerField()),
+                ("sha256", models.CharField(max_length=64)),
+                ("storage_key", models.CharField(max_length=64, unique=True)),
+                (
+                    "file",
+                    models.FileField(
+                        max_length=200,
+                        storage=documents.models.private_storage,
+                        upload_to=documents.models.storage_path,
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("RECEIVED", "waiting to be checked"),
+                            ("CLEAN", "checked, usable"),
+                            ("REJECTED", "refused"),
+                        ],
+                        default="RECEIVED",
+                        max_length=10,
+                    ),
+                ),
+                ("rejection_reason", models.CharField(blank=True, max_length=300)),
+                ("uploaded_at", models.DateTimeField(auto_now_add=True)),
+                ("checked_at", models.DateTimeField(blank=True, null=True)),
             ],
         ),
     ]

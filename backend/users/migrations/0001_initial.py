@@ -9,129 +9,298 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('auth', '0012_alter_user_first_name_max_length'),
-        ('documents', '0001_initial'),
+        ("auth", "0012_alter_user_first_name_max_length"),
+        ("documents", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='User',
+            name="User",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('password', models.CharField(max_length=128, verbose_name='password')),
-                ('last_login', models.DateTimeField(blank=True, null=True, verbose_name='last login')),
-                ('is_superuser', models.BooleanField(default=False, help_text='Designates that this user has all permissions without explicitly assigning them.', verbose_name='superuser status')),
-                ('first_name', models.CharField(blank=True, max_length=150, verbose_name='first name')),
-                ('last_name', models.CharField(blank=True, max_length=150, verbose_name='last name')),
-                ('is_staff', models.BooleanField(default=False, help_text='Designates whether the user can log into this admin site.', verbose_name='staff status')),
-                ('is_active', models.BooleanField(default=True, help_text='Designates whether this user should be treated as active. Unselect this instead of deleting accounts.', verbose_name='active')),
-                ('date_joined', models.DateTimeField(default=django.utils.timezone.now, verbose_name='date joined')),
-                ('email', models.EmailField(max_length=254, unique=True)),
-                ('display_name', models.CharField(max_length=80)),
-                ('time_zone', models.CharField(default='UTC', help_text='IANA name, used at the edge only', max_length=64)),
-                ('is_arbiter', models.BooleanField(default=False)),
-                ('is_reviewer', models.BooleanField(default=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('groups', models.ManyToManyField(blank=True, help_text='The groups this user belongs to. A user will get all permissions granted to each of their groups.', related_name='user_set', related_query_name='user', to='auth.group', verbose_name='groups')),
-                ('user_permissions', models.ManyToManyField(blank=True, help_text='Specific permissions for this user.', related_name='user_set', related_query_name='user', to='auth.permission', verbose_name='user permissions')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("password", models.CharField(max_length=128, verbose_name="password")),
+                ("last_login", models.DateTimeField(blank=True, null=True, verbose_name="last login")),
+                (
+                    "is_superuser",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Designates that this user has all permissions without explicitly assigning them.",
+                        verbose_name="superuser status",
+                    ),
+                ),
+                ("first_name", models.CharField(blank=True, max_length=150, verbose_name="first name")),
+                ("last_name", models.CharField(blank=True, max_length=150, verbose_name="last name")),
+                (
+                    "is_staff",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Designates whether the user can log into this admin site.",
+                        verbose_name="staff status",
+                    ),
+                ),
+                (
+                    "is_active",
+                    models.BooleanField(
+                        default=True,
+                        help_text="Designates whether this user should be treated as active. Unselect this instead of deleting accounts.",
+                        verbose_name="active",
+                    ),
+                ),
+                ("date_joined", models.DateTimeField(default=django.utils.timezone.now, verbose_name="date joined")),
+                ("email", models.EmailField(max_length=254, unique=True)),
+                ("display_name", models.CharField(max_length=80)),
+                (
+                    "time_zone",
+                    models.CharField(default="UTC", help_text="IANA name, used at the edge only", max_length=64),
+                ),
+                ("is_arbiter", models.BooleanField(default=False)),
+                ("is_reviewer", models.BooleanField(default=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "groups",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="The groups this user belongs to. A user will get all permissions granted to each of their groups.",
+                        related_name="user_set",
+                        related_query_name="user",
+                        to="auth.group",
+                        verbose_name="groups",
+                    ),
+                ),
+                (
+                    "user_permissions",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="Specific permissions for this user.",
+                        related_name="user_set",
+                        related_query_name="user",
+                        to="auth.permission",
+                        verbose_name="user permissions",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='ApiToken',
+            name="ApiToken",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=80)),
-                ('token_hash', models.CharField(help_text='SHA-256 of the token', max_length=64, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('expires_at', models.DateTimeField()),
-                ('last_used_at', models.DateTimeField(blank=True, null=True)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='api_tokens', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=80)),
+                ("token_hash", models.CharField(help_text="SHA-256 of the token", max_length=64, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("expires_at", models.DateTimeField()),
+                ("last_used_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="api_tokens",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='SellerProfile',
+            name="SellerProfile",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('INDIVIDUAL', 'individual'), ('COMPANY', 'company')], default='INDIVIDUAL', max_length=10)),
-                ('legal_name', models.CharField(max_length=120)),
-                ('headline', models.CharField(blank=True, max_length=160)),
-                ('skills', models.JSONField(blank=True, default=list, help_text='list of short strings')),
-                ('verification_status', models.CharField(choices=[('UNVERIFIED', 'not verified'), ('PENDING', 'in review'), ('VERIFIED', 'verified'), ('REJECTED', 'rejected')], default='UNVERIFIED', max_length=10)),
-                ('verified_at', models.DateTimeField(blank=True, null=True)),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('user', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='seller_profile', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("INDIVIDUAL", "individual"), ("COMPANY", "company")],
+                        default="INDIVIDUAL",
+                        max_length=10,
+                    ),
+                ),
+                ("legal_name", models.CharField(max_length=120)),
+                ("headline", models.CharField(blank=True, max_length=160)),
+                ("skills", models.JSONField(blank=True, default=list, help_text="list of short strings")),
+                (
+                    "verification_status",
+                    models.CharField(
+                        choices=[
+                            ("UNVERIFIED", "not verified"),
+                            ("PENDING", "in review"),
+                            ("VERIFIED", "verified"),
+                            ("REJECTED", "rejected"),
+                        ],
+                        default="UNVERIFIED",
+                        max_length=10,
+                    ),
+                ),
+                ("verified_at", models.DateTimeField(blank=True, null=True)),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "user",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="seller_profile",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='VerificationRequest',
+            name="VerificationRequest",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('decision', models.CharField(choices=[('PENDING', 'waiting for a reviewer'), ('VERIFIED', 'verified'), ('REJECTED', 'rejected')], default='PENDING', max_length=10)),
-                ('reason', models.TextField(blank=True, max_length=2000)),
-                ('submitted_at', models.DateTimeField(auto_now_add=True)),
-                ('decided_at', models.DateTimeField(blank=True, null=True)),
-                ('decided_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('documents', models.ManyToManyField(related_name='+', to='documents.document')),
-                ('profile', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='verification_requests', to='users.sellerprofile')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "decision",
+                    models.CharField(
+                        choices=[
+                            ("PENDING", "waiting for a reviewer"),
+                            ("VERIFIED", "verified"),
+                            ("REJECTED", "rejected"),
+                        ],
+                        default="PENDING",
+                        max_length=10,
+                    ),
+                ),
+                ("reason", models.TextField(blank=True, max_length=2000)),
+                ("submitted_at", models.DateTimeField(auto_now_add=True)),
+                ("decided_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "decided_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("documents", models.ManyToManyField(related_name="+", to="documents.document")),
+                (
+                    "profile",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="verification_requests",
+                        to="users.sellerprofile",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Wallet',
+            name="Wallet",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('address', models.CharField(help_text='EIP-55 checksummed', max_length=42, validators=[django.core.validators.RegexValidator('^0x[0-9a-fA-F]{40}$', 'an address is 0x and 40 hexadecimal digits')])),
-                ('kind', models.CharField(choices=[('LINKED', "the owner's own wallet"), ('SANDBOX', 'key held by the platform, development chain only')], max_length=10)),
-                ('is_primary', models.BooleanField(default=False)),
-                ('verified_at', models.DateTimeField()),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='wallets', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "address",
+                    models.CharField(
+                        help_text="EIP-55 checksummed",
+                        max_length=42,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^0x[0-9a-fA-F]{40}$", "an address is 0x and 40 hexadecimal digits"
+                            )
+                        ],
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("LINKED", "the owner's own wallet"),
+                            ("SANDBOX", "key held by the platform, development chain only"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("is_primary", models.BooleanField(default=False)),
+                ("verified_at", models.DateTimeField()),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="wallets", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='WalletChallenge',
+            name="WalletChallenge",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('address', models.CharField(max_length=42, validators=[django.core.validators.RegexValidator('^0x[0-9a-fA-F]{40}$', 'an address is 0x and 40 hexadecimal digits')])),
-                ('message', models.TextField(help_text='the exact EIP-4361 text to sign')),
-                ('nonce', models.CharField(max_length=32, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('expires_at', models.DateTimeField()),
-                ('used_at', models.DateTimeField(blank=True, null=True)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "address",
+                    models.CharField(
+                        max_length=42,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^0x[0-9a-fA-F]{40}$", "an address is 0x and 40 hexadecimal digits"
+                            )
+                        ],
+                    ),
+                ),
+                ("message", models.TextField(help_text="the exact EIP-4361 text to sign")),
+                ("nonce", models.CharField(max_length=32, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("expires_at", models.DateTimeField()),
+                ("used_at", models.DateTimeField(blank=True, null=True)),
+                ("user", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
             ],
         ),
         migrations.AddConstraint(
-            model_name='user',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('email'), name='user_email_unique_without_case'),
+            model_name="user",
+            constraint=models.UniqueConstraint(
+                django.db.models.functions.text.Lower("email"), name="user_email_unique_without_case"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='sellerprofile',
-            constraint=models.CheckConstraint(condition=models.Q(('verification_status__in', ['UNVERIFIED', 'PENDING', 'VERIFIED', 'REJECTED'])), name='seller_verification_status_known'),
+            model_name="sellerprofile",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("verification_status__in", ["UNVERIFIED", "PENDING", "VERIFIED", "REJECTED"])),
+                name="seller_verification_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='sellerprofile',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('verification_status', 'VERIFIED'), _negated=True), ('verified_at__isnull', False), _connector='OR'), name='seller_verified_has_a_date'),
+            model_name="sellerprofile",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("verification_status", "VERIFIED"), _negated=True),
+                    ("verified_at__isnull", False),
+                    _connector="OR",
+                ),
+                name="seller_verified_has_a_date",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='verificationrequest',
-            constraint=models.UniqueConstraint(models.F('profile'), condition=models.Q(('decision', 'PENDING')), name='verification_one_open_request_per_seller'),
+            model_name="verificationrequest",
+            constraint=models.UniqueConstraint(
+                models.F("profile"),
+                condition=models.Q(("decision", "PENDING")),
+                name="verification_one_open_request_per_seller",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='verificationrequest',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('decided_at__isnull', True), ('decision', 'PENDING')), models.Q(models.Q(('decision', 'PENDING'), _negated=True), ('decided_at__isnull', False), ('decided_by__isnull', False)), _connector='OR'), name='verification_decision_names_its_reviewer'),
+            model_name="verificationrequest",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("decided_at__isnull", True), ("decision", "PENDING")),
+                    models.Q(
+                        models.Q(("decision", "PENDING"), _negated=True),
+                        ("decided_at__isnull", False),
+                        ("decided_by__isnull", False),
+                    ),
+                    _connector="OR",
+                ),
+                name="verification_decision_names_its_reviewer",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='wallet',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('address'), name='wallet_address_belongs_to_one_account'),
+            model_name="wallet",
+            constraint=models.UniqueConstraint(
+                django.db.models.functions.text.Lower("address"), name="wallet_address_belongs_to_one_account"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='wallet',
-            constraint=models.UniqueConstraint(models.F('user'), condition=models.Q(('is_primary', True)), name='wallet_one_primary_per_account'),
+            model_name="wallet",
+            constraint=models.UniqueConstraint(
+                models.F("user"), condition=models.Q(("is_primary", True)), name="wallet_one_primary_per_account"
+            ),
         ),
     ]
