@@ -1,6 +1,7 @@
 """Entry for `./escrow`, with the environment made: `python backend/launcher/__main__.py COMMAND [ARGUMENTS]`."""
 
 import importlib
+import os
 import signal
 import sys
 from pathlib import Path
@@ -36,6 +37,9 @@ def main(arguments: list[str]) -> int:
     except (LauncherError, EmbeddedError) as error:
         print(f"escrow: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever read our output has gone: `./escrow up | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except Stopped as stopped:
         return 128 + int(stopped.args[0])
     return code
