@@ -13,15 +13,20 @@ MAX_SUM_UNITS = 2**128 - 1  # the vault keeps the remaining amount of an escrow 
 class UnitsField(models.DecimalField):
     """An amount in token base units: an exact integer of up to 78 digits (a uint256)."""
 
+    # What the type checker's Django plugin takes attributes of this kind for: an int, unlike a DecimalField's.
+    _pyi_private_set_type: int
+    _pyi_private_get_type: int  # type: ignore[assignment]
+
     def __init__(self, *args: object, **kwargs: object) -> None:
         kwargs["max_digits"] = 78
         kwargs["decimal_places"] = 0
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
 
     @cached_property
-    def validators(self):  # type: ignore[no-untyped-def,override]
+    def validators(self):  # type: ignore[no-untyped-def]
         # Not DecimalField's own: they expect a Decimal, and here the value is an int.
-        return [*self.default_validators, *self._validators, MinValueValidator(0), MaxValueValidator(MAX_SUM_UNITS)]
+        own = self._validators  # type: ignore[attr-defined]
+        return [*self.default_validators, *own, MinValueValidator(0), MaxValueValidator(MAX_SUM_UNITS)]
 
     def deconstruct(self):  # type: ignore[no-untyped-def]
         name, path, args, kwargs = super().deconstruct()
@@ -31,7 +36,7 @@ class UnitsField(models.DecimalField):
     def from_db_value(self, value: Decimal | None, expression: object, connection: object) -> int | None:
         return None if value is None else int(value)
 
-    def to_python(self, value: object) -> int | None:  # type: ignore[override]
+    def to_python(self, value: object) -> int | None:
         if value is None or isinstance(value, int):
             return value
         if isinstance(value, float):
