@@ -67,7 +67,7 @@ class AgreementForm(forms.Form):
         label="Who decides if you disagree?",
         queryset=User.objects.none(),
         empty_label="Choose an arbiter",
-        help_text="The arbiter can only split a disputed milestone between the two of you, and never receives anything.",
+        help_text="The arbiter can only split a disputed milestone between you two, and never receives anything.",
     )
     token = forms.ModelChoiceField(label="Currency", queryset=Token.objects.none(), empty_label=None)
     accept_by = forms.DateField(
@@ -190,7 +190,7 @@ class MilestoneForm(forms.Form):
         return amount
 
 
-class MilestoneRows(BaseFormSet):  # type: ignore[type-arg]
+class MilestoneRows(BaseFormSet):
     """The milestones in their order; rows left empty are dropped."""
 
     def clean(self) -> None:

@@ -270,7 +270,7 @@ _ERROR_SENTENCES = {
     "signature_expired": "The signature is too old. Please sign again.",
     "chain_unavailable": "The blockchain cannot be reached right now. Nothing was changed; please try again later.",
     "not_a_party": "Only the buyer, the seller and the arbiter of an agreement can do this.",
-    "wallet_missing": "The other side has no wallet yet, so the terms cannot say where money goes. Ask them to get one.",
+    "wallet_missing": "The other side has no wallet yet, so the terms cannot say where money goes. Ask for one.",
     "unknown_transaction": "There is no such page, or it is not yours to see.",
     "not_found": "There is no such page, or it is not yours to see.",
 }

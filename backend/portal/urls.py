@@ -20,6 +20,7 @@ app_name = "portal"
 
 urlpatterns = [
     path("", front_door.front_door, name="front_door"),
+    path("favicon.ico", front_door.favicon),
     path("register/", accounts.register, name="register"),
     path("log-in/", accounts.LogIn.as_view(), name="log_in"),
     path("log-out/", accounts.LogOut.as_view(), name="log_out"),

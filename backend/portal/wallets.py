@@ -17,7 +17,7 @@ from portal.requests import SignedInRequest
 from transactions.errors import DomainError
 from transactions.models import Token
 from users import wallets
-from users.models import Wallet, WalletChallenge, address_validator
+from users.models import Wallet, address_validator
 
 logger = logging.getLogger(__name__)
 
@@ -91,9 +91,10 @@ def link(request: SignedInRequest) -> HttpResponse:
             return redirect("portal:wallet")
         proof = ProofForm(initial={"nonce": challenge.nonce})
         return render(request, "portal/wallets/link.html", {"challenge": challenge, "form": proof})
-    challenge = WalletChallenge.objects.filter(user=request.user, nonce=request.POST.get("nonce", "")).first()
-    if challenge is None:
-        messages.error(request, "That text is not known (any more). Please start again.")
+    try:
+        challenge = wallets.get_challenge(user=request.user, nonce=request.POST.get("nonce", ""))
+    except DomainError as error:
+        messages.error(request, error_sentence(error))
         return redirect("portal:wallet")
     if proof.is_valid():
         try:

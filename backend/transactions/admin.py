@@ -35,26 +35,56 @@ class ReadOnly:
 class ReadOnlyInline(ReadOnly, admin.TabularInline[Any, EscrowTransaction]):
     """Rows below their deal, with a link to each."""
 
+    followed: tuple[str, ...] = ("transaction", "milestone__transaction", "actor")
+
     extra = 0
     show_change_link = True
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related(*self.followed)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.fields  # also those that no form could hold, such as moments set by the database
 
 
+def _number(milestone: Milestone | None) -> str:
+    return str(milestone.position + 1) if milestone else ""
+
+
 class MilestoneInline(ReadOnlyInline):
     model = Milestone
-    fields = ("position", "title", "amount_units", "status", "money", "deliver_by", "deadline_at", "round")
+    followed = ("transaction__token",)
+    fields = ("number", "title", "amount", "status", "money", "deliver_by", "deadline_at", "round")
+
+    @admin.display(description="no.")
+    def number(self, milestone: Milestone) -> int:
+        return milestone.position + 1
+
+    @admin.display(description="amount")
+    def amount(self, milestone: Milestone) -> str:
+        return milestone.transaction.token.format(milestone.amount_units)
 
 
 class IntentInline(ReadOnlyInline):
     model = ActionIntent
-    fields = ("action", "milestone", "role", "actor", "status", "failure", "requested_at", "settled_at")
+    fields = ("action", "number", "role", "actor", "status", "failure", "requested_at", "settled_at")
+
+    @admin.display(description="milestone")
+    def number(self, intent: ActionIntent) -> str:
+        return _number(intent.milestone)
 
 
 class EventInline(ReadOnlyInline):
     model = Event
-    fields = ("occurred_at", "name", "milestone", "actor", "chain_tx_hash")
+    fields = ("occurred_at", "name", "number", "actor", "tx")
+
+    @admin.display(description="milestone")
+    def number(self, event: Event) -> str:
+        return _number(event.milestone)
+
+    @admin.display(description="chain transaction")
+    def tx(self, event: Event) -> str:
+        return f"{event.chain_tx_hash[:10]}…" if event.chain_tx_hash else ""
 
 
 @admin.register(EscrowTransaction)

@@ -56,12 +56,12 @@ class TestDealPage:
         action = reverse("portal:action", args=[on_stage.deal.pk, 1, "approve"])
         assert door(on_stage.max).get(action).status_code == 404
 
-    def test_sends_who_is_not_logged_in_to_the_log_in_page_and_back(self, on_stage: Stage, client) -> None:  # type: ignore[no-untyped-def]
+    def test_sends_who_is_not_logged_in_to_the_log_in_page_and_back(self, on_stage: Stage, client) -> None:
         on_stage.funded()
         address = reverse("portal:transaction", args=[on_stage.deal.pk])
         response = client.get(address)
         assert response.status_code == 302
-        assert response.url == f"{reverse('portal:log_in')}?next={address}"
+        assert response["Location"] == f"{reverse('portal:log_in')}?next={address}"
 
     def test_hides_a_draft_from_the_other_party(self, on_stage: Stage, door: Door) -> None:
         on_stage.draft()
@@ -138,7 +138,7 @@ class TestDashboard:
 
     def test_asks_the_database_equally_often_for_one_deal_and_for_many(
         self, on_stage: Stage, door: Door, django_assert_max_num_queries
-    ) -> None:  # type: ignore[no-untyped-def]
+    ) -> None:
         for _ in range(8):
             on_stage.funded(amounts=(100,))
         client = door(on_stage.bea)
