@@ -64,7 +64,7 @@ class RelayStep(bootsteps.StartStopStep):
             command.append(f"--logfile={logfile}")
         environment = {**os.environ, "CELERY_SKIP_CHECKS": "1"}
         # A session of its own, so that Ctrl-C reaches the worker alone, which then ends the relay in its own time.
-        return subprocess.Popen(  # noqa: S603 - our own command
+        return subprocess.Popen(
             command, cwd=BACKEND_DIR, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
         )
 
