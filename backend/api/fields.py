@@ -43,7 +43,7 @@ class AmountField(serializers.Field[str, Any, Any, Any]):
 
 
 def units_of(amount: str, *, decimals: int, field: str) -> int:
-    """Base units of an amount that a serializer took; a ValidationError naming `field` if the token is not that fine."""
+    """Base units of an amount that a serializer took; a ValidationError naming `field` if the token is coarser."""
     try:
         return to_units(amount, decimals=decimals)
     except ValueError as error:

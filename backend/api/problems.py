@@ -158,7 +158,7 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     if isinstance(error, OperationalError):
         logger.error("the database does not answer: %s", error)
         return problem(request, status=503, code="database_unavailable", detail="the database does not answer")
-    logger.exception("unexpected error in %s", getattr(request, "path", "?"), exc_info=error)
+    logger.error("unexpected error in %s", getattr(request, "path", "?"), exc_info=error)
     return problem(request, status=500, code="internal_error", detail="this is a bug; it has been logged")
 
 

@@ -1,4 +1,4 @@
-"""Reads of files. Who may read a file because of a deal or a verification is asked further up, where those are known."""
+"""Reads of files. Who may read one because of a deal or a verification is asked further up, where those are known."""
 
 from django.db.models import QuerySet
 
