@@ -23,6 +23,7 @@ from portal import signing
 from portal.actions import end_of_day, signing_context
 from portal.prose import ACTION_WORDS, consequences, error_sentence
 from portal.requests import SignedInRequest
+from portal.transactions import offered_actions
 from transactions import lifecycle, queries, terms
 from transactions.errors import ActionNotAllowed, DomainError, InvalidTerms, WalletMissing
 from transactions.lifecycle import MilestoneDraft
@@ -450,6 +451,6 @@ def review(request: SignedInRequest, transaction_id: int) -> HttpResponse:
 
 
 def _refuse_unless_available(user: User, deal: EscrowTransaction, verb: Action) -> None:
-    if verb not in queries.available_actions(deal, user):
+    if verb not in offered_actions(deal, user):
         situation = str(deal.get_status_display())
         raise ActionNotAllowed(f"the agreement is {situation}, or it is not your turn: this is not possible now")

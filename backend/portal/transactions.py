@@ -130,7 +130,7 @@ def context_of(deal: EscrowTransaction, user: User) -> dict[str, Any]:
         "turn": turn,
         "turns_after": [turn for turn in turns[1:] if turn.is_mine],
         "cards": cards,
-        "buttons": _led_by(turn, _buttons(deal, queries.available_actions(deal, user))),
+        "buttons": _led_by(turn, _buttons(deal, offered_actions(deal, user))),
         "pending": pending,
         "deal_pending": [intent for intent in pending if intent.milestone_id is None],
         "failed": failed[-1] if failed and failed[-1] == list(deal.intents.all())[-1] else None,
@@ -139,6 +139,14 @@ def context_of(deal: EscrowTransaction, user: User) -> dict[str, Any]:
         "version": version_of(deal),
         "poll_seconds": 2 if pending else 15,
     }
+
+
+def offered_actions(deal: EscrowTransaction, user: User) -> list[Action]:
+    """What the rules allow on the deal, less what would cross a payment that is on its way already."""
+    actions = queries.available_actions(deal, user)
+    if deal.intents.filter(action=Action.FUND, status__in=ActionIntent.OPEN).exists():
+        return [action for action in actions if action is not Action.CANCEL]
+    return actions
 
 
 def version_of(deal: EscrowTransaction) -> str:

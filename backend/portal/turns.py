@@ -7,7 +7,7 @@ from datetime import datetime
 from common.clock import utc_now
 from transactions import queries
 from transactions.models import EscrowTransaction, Milestone
-from transactions.rules import FINISHED, HOLDING, SETTLED_MONEY, Action, MilestoneStatus, Money, Role, TransactionStatus
+from transactions.rules import HOLDING, SETTLED_MONEY, Action, MilestoneStatus, Money, Role, TransactionStatus
 
 
 @dataclass(frozen=True)
@@ -155,8 +155,3 @@ def _milestone_turn(deal: EscrowTransaction, milestone: Milestone, now: datetime
                 milestone=milestone,
             )
     return None
-
-
-def is_over(deal: EscrowTransaction) -> bool:
-    """Whether nothing can happen to this deal's money any more."""
-    return deal.status in FINISHED

@@ -115,6 +115,14 @@ class TestFund:
         assert intent.parameters["value_units"] == "400"
         assert intent.target == "5"
 
+    def test_nobody_calls_it_off_while_the_payment_is_on_its_way(self, on_stage: Stage, door: Door) -> None:
+        self.test_pays_for_the_milestones_that_were_chosen(on_stage, door)
+        client = door(on_stage.sol)
+        html = client.get(reverse("portal:transaction", args=[on_stage.deal.pk])).content.decode()
+        assert "Call it off" not in html
+        assert client.post(reverse("portal:cancel", args=[on_stage.deal.pk]), {}).status_code == 409
+        assert on_stage.fresh().status == "AWAITING_PAYMENT"
+
 
 class TestSubmit:
     def test_hands_in_a_note_and_checked_files(self, on_stage: Stage, door: Door) -> None:

@@ -43,6 +43,7 @@ class TestMailbox:
         assert "allow-scripts" not in policy
         assert "default-src 'none'" in policy
         assert response["X-Frame-Options"] == "SAMEORIGIN"
+        assert '<base target="_blank">' in response.content.decode()
 
     def test_gives_programs_a_list_for_one_address(self, box: mailbox.Maildir, client: Client) -> None:
         send(box, "sol@example.com", "For Sol")

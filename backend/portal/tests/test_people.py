@@ -6,6 +6,9 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
+from eth_account import Account
+from eth_account.messages import encode_defunct
+from eth_account.signers.local import LocalAccount
 
 from documents.models import Document
 from portal.tests.conftest import Door
@@ -57,6 +60,29 @@ class TestComingIn:
         assert client.get(reverse("portal:log_out")).status_code == 405
         assert client.post(reverse("portal:log_out"))["Location"] == reverse("portal:front_door")
         assert client.get(reverse("portal:dashboard")).status_code == 302
+
+
+class TestWallet:
+    def test_an_own_wallet_is_linked_by_a_signed_text(self, on_stage: Stage, door: Door) -> None:
+        client, key = door(on_stage.max), Account.create()
+        shown = client.post(reverse("portal:link_wallet"), {"address": key.address.lower()})
+        challenge = shown.context["challenge"]
+        nonce = challenge.nonce
+
+        def send(signer: LocalAccount) -> Any:
+            signed = signer.sign_message(encode_defunct(text=challenge.message)).signature.to_0x_hex()
+            return client.post(reverse("portal:link_wallet"), {"nonce": nonce, "signature": signed})
+
+        assert "does not belong to the wallet" in send(Account.create()).content.decode()
+        assert send(key)["Location"] == reverse("portal:wallet")
+        assert on_stage.max.user.wallets.get(address=key.address).kind == "LINKED"
+
+    def test_a_sandbox_wallet_needs_a_development_chain(self, on_stage: Stage, door: Door, settings: Any) -> None:
+        settings.SANDBOX_WALLETS = False
+        client = door(on_stage.max)
+        assert "sandbox" not in client.get(reverse("portal:wallet")).content.decode().lower()
+        told = client.post(reverse("portal:create_sandbox_wallet"), follow=True)
+        assert "only in development" in told.content.decode()
 
 
 class TestVerification:

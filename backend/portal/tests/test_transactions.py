@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.test import Client
 from django.urls import reverse
 
 from common.clock import utc_now
@@ -56,7 +57,7 @@ class TestDealPage:
         action = reverse("portal:action", args=[on_stage.deal.pk, 1, "approve"])
         assert door(on_stage.max).get(action).status_code == 404
 
-    def test_sends_who_is_not_logged_in_to_the_log_in_page_and_back(self, on_stage: Stage, client) -> None:
+    def test_sends_who_is_not_logged_in_to_the_log_in_page_and_back(self, on_stage: Stage, client: Client) -> None:
         on_stage.funded()
         address = reverse("portal:transaction", args=[on_stage.deal.pk])
         response = client.get(address)
@@ -122,6 +123,11 @@ class TestNews:
         assert fresh.status_code == 200
         assert "Waiting for review" in fresh.content.decode()
         assert "<html" not in fresh.content.decode()
+
+    def test_asks_for_the_whole_page_again_when_one_was_logged_out(self, on_stage: Stage, client: Client) -> None:
+        on_stage.funded()
+        answer = client.get(reverse("portal:transaction_news", args=[on_stage.deal.pk]))
+        assert (answer.status_code, answer["HX-Refresh"]) == (204, "true")
 
 
 class TestDashboard:
