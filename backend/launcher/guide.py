@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from launcher.errors import LauncherError
 from launcher.places import BACKEND
@@ -129,6 +130,13 @@ while result.status not in ('SUCCESS', 'FAILURE') and time.monotonic() < deadlin
 print(f'Status: {result.status}, Result: {result.result}')
 """
 
+EAGER = """
+from users.tasks import send_email_notification
+result = send_email_notification.delay(
+    subject='Welcome!', message='Thank you for registering.', recipient_list=['user@example.com'])
+print(f'Status: {result.status}, Result: {result.result}')
+"""
+
 DIRECT = """
 from users.tasks import send_email_notification
 print(send_email_notification(
@@ -217,8 +225,13 @@ def flower(guide: Guide, port: int) -> str:
 
 def redis_ping(guide: Guide) -> str:
     """`redis-cli ping`, with the address that the platform uses."""
-    url = guide.shell("from django.conf import settings; print(settings.CELERY_BROKER_URL)")
-    answer = last_line(guide.run("redis-cli", "--no-auth-warning", "-u", url, "ping"))
+    url = urlsplit(guide.shell("from django.conf import settings; print(settings.CELERY_BROKER_URL)"))
+    answer = last_line(
+        guide.run(
+            *("redis-cli", "-h", url.hostname or "localhost", "-p", str(url.port or 6379), "ping"),
+            environment={"REDISCLI_AUTH": unquote(url.password)} if url.password else None,
+        )
+    )
     if answer != "PONG":
         raise Failed(answer)
     return answer
@@ -263,7 +276,7 @@ def run(arguments: list[str]) -> int:
         )
         guide.step(
             "CELERY_TASK_ALWAYS_EAGER=True, without Redis",
-            lambda: guide.shell(SEND, {**no_redis, "CELERY_TASK_ALWAYS_EAGER": "True"}),
+            lambda: guide.shell(EAGER, {**no_redis, "CELERY_TASK_ALWAYS_EAGER": "True"}),
         )
         guide.step(
             "CELERY_TASK_TIME_LIMIT = 60 * 60",
