@@ -5,6 +5,7 @@ stops only what it started.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import subprocess
@@ -24,7 +25,7 @@ from embedded.postgresql import server as postgresql
 from embedded.processes import ProcessMark
 from launcher import given
 from launcher.errors import LauncherError
-from launcher.places import BACKEND, PYTHON, REPOSITORY, TOOLS, var
+from launcher.places import BACKEND, CONTRACTS, PYTHON, REPOSITORY, TOOLS, var
 from launcher.supervision import Part, Supervisor, clean_up, leftovers, log_of
 
 SERVERS = ("redis", "chain", "mail")
@@ -150,6 +151,7 @@ class Launch:
 
     def _start(self) -> Stack:
         assert self.me is not None  # we live
+        (self.var / "static").mkdir(exist_ok=True)  # whitenoise warns where it is missing
         files.write_whole(self.var / "run" / "up.json", json.dumps(self.me.as_json()))
         program = chain_program.install(TOOLS, say=self.say) if "chain" in self.parts else None
         self._choose_ports()
@@ -171,7 +173,8 @@ class Launch:
             database.result()
         self._write_services(ready=False)
         if programs:
-            self._prepare(environment)
+            if not self._was_prepared():
+                self._prepare(environment)
             offsets = {part: _size(log_of(self.var, part)) for part in programs}
             self.supervisor.start_parts(programs)
             for part in programs:
@@ -220,7 +223,9 @@ class Launch:
                 ],
             ),
             # A warm shutdown lets the tasks that are under way end; one that does not end is delivered again.
-            "worker": lambda: Part("worker", [*celery, "worker", "--loglevel=info"], stop_seconds=45),
+            "worker": lambda: Part(
+                "worker", [*celery, "worker", "--loglevel=info", "--without-mingle"], stop_seconds=45
+            ),
             "beat": lambda: Part("beat", [*celery, "beat", "--loglevel=info"]),
             "flower": lambda: Part(
                 "flower", [*celery, "flower", "--address=127.0.0.1", f"--port={self.ports['flower']}"]
@@ -254,6 +259,34 @@ class Launch:
             )
         if done.returncode:
             raise LauncherError(f"the database or the vault could not be prepared: {last_line(log)} (see {log})")
+        files.write_whole(self.var / "run" / "prepared", self._prepared_mark())
+
+    def _was_prepared(self) -> bool:
+        """Nothing has changed since the last preparation. Only told of our own servers: others change without us."""
+        if self.database is None or ("chain" not in self.parts and self.stated.get("RPC_URL")):
+            return False
+        with contextlib.suppress(OSError, ValueError):
+            if "chain" in self.parts and int(chain.call(self.environment["RPC_URL"], "eth_blockNumber"), 16) == 0:
+                return False  # a new chain
+            return (self.var / "run" / "prepared").read_text() == self._prepared_mark()
+        return False
+
+    def _prepared_mark(self) -> str:
+        """What the preparation depends on: this database cluster, the migrations, the commands, the contracts."""
+        digest = hashlib.sha256()
+        cluster = (self.var / "postgresql" / "PG_VERSION").stat() if self.database else None
+        digest.update(f"{cluster and (cluster.st_ino, cluster.st_ctime_ns)} {self.parts}".encode())
+        sources = [
+            *BACKEND.glob("[!v]*/migrations/*.py"),
+            *BACKEND.glob("[!v]*/management/commands/*.py"),
+            *CONTRACTS.glob("abi/*.json"),
+            BACKEND / "requirements.txt",  # brings migrations too
+            BACKEND / "backend" / "celery.py",  # the schedule
+        ]
+        for source in sorted(sources):
+            digest.update(f"{source.relative_to(REPOSITORY)} {source.stat().st_size}\n".encode())
+            digest.update(source.read_bytes())
+        return digest.hexdigest()
 
     def _is_ready(self, part: str, offset: int) -> bool:
         if part == "web":

@@ -89,6 +89,8 @@ class Supervisor:
         with contextlib.suppress(LauncherError):
             for servers in (False, True):
                 self._stop_parts([part for part in self.parts if part.server == servers])
+        with contextlib.suppress(LauncherError):
+            self._call("shutdown")
         if self.process.poll() is None:
             self.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
