@@ -157,6 +157,7 @@ MAX_REVISIONS: constant(uint256) = 10
 MAX_FEE_BPS: constant(uint256) = 1_000
 BPS: constant(uint256) = 10_000
 MAX_SIGNATURE_BYTES: constant(uint256) = 1_024  # room for contract wallets' (passkeys, several owners)
+MAX_FIELDS_BYTES: constant(uint256) = 256  # of a signed message
 
 # A push gets exactly this much gas, whatever the caller sent: the caller cannot choose between push and credit.
 PUSH_GAS: constant(uint256) = 200_000
@@ -282,7 +283,7 @@ def fund_with_permit(
     """
     escrow: bytes32 = self._hash_terms(terms)
     epoch: uint256 = self._epoch(escrow, BUYER_EPOCH)
-    self._authorize(terms.buyer, FUND, [convert(escrow, uint256), milestones, epoch, deadline], deadline, signature)
+    self._authorize(terms.buyer, FUND, abi_encode(escrow, milestones, epoch, deadline), deadline, signature)
     amount: uint256 = self._open(escrow, terms, milestones, accept_deadline, accept_signature)
     permitted: bool = raw_call(
         terms.token,
@@ -387,11 +388,12 @@ def submit(
     self._authorize(
         terms.seller,
         SUBMIT,
-        [convert(escrow, uint256), milestone, round, convert(deliverable, uint256), state >> SELLER_EPOCH, deadline],
+        abi_encode(escrow, milestone, round, deliverable, state >> SELLER_EPOCH, deadline),
         deadline,
         signature,
     )
-    now: Milestone = self._milestone(escrow, state, milestone, terms.deliver_by)
+    self._require_open(state, 1 << milestone)
+    now: Milestone = self._milestone(escrow, milestone, terms.deliver_by[milestone])
     if now.phase != UNSUBMITTED and now.phase != CHANGES:
         self._refuse("escrow: no submission due")
     if block.timestamp > now.ends_at:
@@ -415,14 +417,17 @@ def refund(terms: Terms, milestones: uint256, deadline: uint256, signature: Byte
     self._authorize(
         terms.seller,
         REFUND,
-        [convert(escrow, uint256), milestones, state >> SELLER_EPOCH, deadline],
+        abi_encode(escrow, milestones, state >> SELLER_EPOCH, deadline),
         deadline,
         signature,
     )
     self._require_open(state, milestones)
     amount: uint256 = self._sum(terms.amounts, milestones, 0)[0]
     log MilestonesRefunded(escrow=escrow, milestones=milestones, amount=amount)
-    self._pay_out(terms, escrow, milestones, 0, 0, amount)
+    self._pay_out(
+        terms.token, terms.seller, terms.buyer, terms.fee_recipient,
+        escrow, state, milestones, 0, 0, amount
+    )
 
 
 # ------------------------------------------------------------------
@@ -441,7 +446,7 @@ def release(terms: Terms, milestones: uint256, deadline: uint256, signature: Byt
     self._authorize(
         terms.buyer,
         RELEASE,
-        [convert(escrow, uint256), milestones, (state >> BUYER_EPOCH) & EPOCH_MASK, deadline],
+        abi_encode(escrow, milestones, (state >> BUYER_EPOCH) & EPOCH_MASK, deadline),
         deadline,
         signature,
     )
@@ -452,7 +457,10 @@ def release(terms: Terms, milestones: uint256, deadline: uint256, signature: Byt
     fee: uint256 = 0
     amount, fee = self._sum(terms.amounts, milestones, terms.fee_bps)
     log MilestonesReleased(escrow=escrow, milestones=milestones, seller_amount=amount, fee=fee)
-    self._pay_out(terms, escrow, milestones, amount, fee, 0)
+    self._pay_out(
+        terms.token, terms.seller, terms.buyer, terms.fee_recipient,
+        escrow, state, milestones, amount, fee, 0
+    )
 
 
 @external
@@ -475,18 +483,19 @@ def request_changes(
     self._authorize(
         terms.buyer,
         REQUEST_CHANGES,
-        [
-            convert(escrow, uint256),
+        abi_encode(
+            escrow,
             milestone,
             round,
-            convert(reason, uint256),
+            reason,
             (state >> BUYER_EPOCH) & EPOCH_MASK,
             deadline,
-        ],
+        ),
         deadline,
         signature,
     )
-    now: Milestone = self._milestone(escrow, state, milestone, terms.deliver_by)
+    self._require_open(state, 1 << milestone)
+    now: Milestone = self._milestone(escrow, milestone, terms.deliver_by[milestone])
     if now.phase != SUBMITTED:
         self._refuse("escrow: not in review")
     if block.timestamp > now.ends_at:
@@ -521,11 +530,12 @@ def extend(
     self._authorize(
         terms.buyer,
         EXTEND,
-        [convert(escrow, uint256), milestone, round, until, (state >> BUYER_EPOCH) & EPOCH_MASK, deadline],
+        abi_encode(escrow, milestone, round, until, (state >> BUYER_EPOCH) & EPOCH_MASK, deadline),
         deadline,
         signature,
     )
-    now: Milestone = self._milestone(escrow, state, milestone, terms.deliver_by)
+    self._require_open(state, 1 << milestone)
+    now: Milestone = self._milestone(escrow, milestone, terms.deliver_by[milestone])
     if now.phase != UNSUBMITTED and now.phase != CHANGES:
         self._refuse("escrow: nothing to extend")
     if round != now.round:
@@ -547,7 +557,8 @@ def reclaim(terms: Terms, milestone: uint256, deadline: uint256, signature: Byte
     """
     escrow: bytes32 = self._hash_terms(terms)
     state: uint256 = self.escrows[escrow]
-    now: Milestone = self._milestone(escrow, state, milestone, terms.deliver_by)
+    self._require_open(state, 1 << milestone)
+    now: Milestone = self._milestone(escrow, milestone, terms.deliver_by[milestone])
     if now.phase != UNSUBMITTED and now.phase != CHANGES:
         self._refuse("escrow: nothing to reclaim")
     if block.timestamp <= now.ends_at:
@@ -556,13 +567,16 @@ def reclaim(terms: Terms, milestone: uint256, deadline: uint256, signature: Byte
         self._authorize(
             terms.buyer,
             RECLAIM,
-            [convert(escrow, uint256), milestone, (state >> BUYER_EPOCH) & EPOCH_MASK, deadline],
+            abi_encode(escrow, milestone, (state >> BUYER_EPOCH) & EPOCH_MASK, deadline),
             deadline,
             signature,
         )
     amount: uint256 = terms.amounts[milestone]
     log MilestoneReclaimed(escrow=escrow, milestone=milestone, amount=amount)
-    self._pay_out(terms, escrow, 1 << milestone, 0, 0, amount)
+    self._pay_out(
+        terms.token, terms.seller, terms.buyer, terms.fee_recipient,
+        escrow, state, 1 << milestone, 0, 0, amount
+    )
 
 
 # ------------------------------------------------------------------
@@ -590,18 +604,19 @@ def dispute(
     self._authorize(
         party,
         DISPUTE,
-        [
-            convert(escrow, uint256),
+        abi_encode(
+            escrow,
             milestone,
             round,
-            convert(reason, uint256),
+            reason,
             (state >> self._epoch_of(terms, party)) & EPOCH_MASK,
             deadline,
-        ],
+        ),
         deadline,
         signature,
     )
-    now: Milestone = self._milestone(escrow, state, milestone, terms.deliver_by)
+    self._require_open(state, 1 << milestone)
+    now: Milestone = self._milestone(escrow, milestone, terms.deliver_by[milestone])
     if now.phase != SUBMITTED and now.phase != CHANGES:
         self._refuse("escrow: nothing to dispute")
     if block.timestamp > now.ends_at:
@@ -633,18 +648,18 @@ def settle(
     """
     escrow: bytes32 = self._hash_terms(terms)
     state: uint256 = self.escrows[escrow]
-    parts: uint256 = convert(self._hash_array(seller_amounts), uint256)
+    parts: bytes32 = self._hash_array(seller_amounts)
     self._authorize(
         terms.buyer,
         SETTLE,
-        [convert(escrow, uint256), milestones, parts, (state >> BUYER_EPOCH) & EPOCH_MASK, buyer_deadline],
+        abi_encode(escrow, milestones, parts, (state >> BUYER_EPOCH) & EPOCH_MASK, buyer_deadline),
         buyer_deadline,
         buyer_signature,
     )
     self._authorize(
         terms.seller,
         SETTLE,
-        [convert(escrow, uint256), milestones, parts, state >> SELLER_EPOCH, seller_deadline],
+        abi_encode(escrow, milestones, parts, state >> SELLER_EPOCH, seller_deadline),
         seller_deadline,
         seller_signature,
     )
@@ -654,16 +669,24 @@ def settle(
     fee: uint256 = 0
     count: uint256 = 0
     for i: uint256 in range(len(terms.amounts), bound=MAX_MILESTONES):
-        if (milestones >> i) & 1 == 1:
-            part: uint256 = seller_amounts[count]
-            seller_amount += part
-            buyer_amount += terms.amounts[i] - part
-            fee += part * terms.fee_bps // BPS
-            count += 1
+        if (milestones >> i) & 1 == 0:
+            continue
+        if count == len(seller_amounts):
+            self._refuse("escrow: one part per milestone")
+        part: uint256 = seller_amounts[count]
+        if part > terms.amounts[i]:
+            self._refuse("escrow: part is above the amount")
+        seller_amount += part
+        buyer_amount += terms.amounts[i] - part
+        fee += part * terms.fee_bps // BPS
+        count += 1
     if count != len(seller_amounts):
         self._refuse("escrow: one part per milestone")
     log MilestonesSettled(escrow=escrow, milestones=milestones, seller_amounts=seller_amounts, fee=fee)
-    self._pay_out(terms, escrow, milestones, seller_amount, fee, buyer_amount)
+    self._pay_out(
+        terms.token, terms.seller, terms.buyer, terms.fee_recipient,
+        escrow, state, milestones, seller_amount, fee, buyer_amount
+    )
 
 
 @external
@@ -676,7 +699,7 @@ def revoke(terms: Terms, party: address, deadline: uint256, signature: Bytes[MAX
     state: uint256 = self.escrows[escrow]
     position: uint256 = self._epoch_of(terms, party)
     epoch: uint256 = (state >> position) & EPOCH_MASK
-    self._authorize(party, REVOKE, [convert(escrow, uint256), epoch, deadline], deadline, signature)
+    self._authorize(party, REVOKE, abi_encode(escrow, epoch, deadline), deadline, signature)
     if epoch == EPOCH_MASK:
         self._refuse("escrow: no epoch left")
     self.escrows[escrow] = state + (1 << position)
@@ -705,16 +728,20 @@ def resolve(
     self._authorize(
         terms.arbiter,
         RESOLVE,
-        [convert(escrow, uint256), milestone, seller_amount, convert(reason, uint256), deadline],
+        abi_encode(escrow, milestone, seller_amount, reason, deadline),
         deadline,
         signature,
     )
-    self._require_disputed(self.escrows[escrow], milestone)
+    state: uint256 = self.escrows[escrow]
+    self._require_disputed(state, milestone)
     if seller_amount > terms.amounts[milestone]:
         self._refuse("escrow: part is above the amount")
     fee: uint256 = seller_amount * terms.fee_bps // BPS
     log DisputeResolved(escrow=escrow, milestone=milestone, seller_amount=seller_amount, fee=fee, reason=reason)
-    self._pay_out(terms, escrow, 1 << milestone, seller_amount, fee, terms.amounts[milestone] - seller_amount)
+    self._pay_out(
+        terms.token, terms.seller, terms.buyer, terms.fee_recipient,
+        escrow, state, 1 << milestone, seller_amount, fee, terms.amounts[milestone] - seller_amount
+    )
 
 
 # ------------------------------------------------------------------
@@ -728,7 +755,9 @@ def claim(terms: Terms, milestone: uint256):
     @notice Pays a milestone to the seller whose review window has ended without a word from the buyer.
     """
     escrow: bytes32 = self._hash_terms(terms)
-    now: Milestone = self._milestone(escrow, self.escrows[escrow], milestone, terms.deliver_by)
+    state: uint256 = self.escrows[escrow]
+    self._require_open(state, 1 << milestone)
+    now: Milestone = self._milestone(escrow, milestone, terms.deliver_by[milestone])
     if now.phase != SUBMITTED:
         self._refuse("escrow: not in review")
     if block.timestamp <= now.ends_at:
@@ -736,7 +765,10 @@ def claim(terms: Terms, milestone: uint256):
     amount: uint256 = terms.amounts[milestone]
     fee: uint256 = amount * terms.fee_bps // BPS
     log MilestoneClaimed(escrow=escrow, milestone=milestone, seller_amount=amount, fee=fee)
-    self._pay_out(terms, escrow, 1 << milestone, amount, fee, 0)
+    self._pay_out(
+        terms.token, terms.seller, terms.buyer, terms.fee_recipient,
+        escrow, state, 1 << milestone, amount, fee, 0
+    )
 
 
 @external
@@ -746,14 +778,18 @@ def time_out(terms: Terms, milestone: uint256):
     @notice Splits a disputed milestone as the terms say for the case that the arbiter stays silent.
     """
     escrow: bytes32 = self._hash_terms(terms)
-    self._require_disputed(self.escrows[escrow], milestone)
+    state: uint256 = self.escrows[escrow]
+    self._require_disputed(state, milestone)
     if block.timestamp <= self.milestones_of[escrow][milestone] >> DEADLINE:
         self._refuse("escrow: deadline has not passed")
     amount: uint256 = terms.amounts[milestone]
     seller_amount: uint256 = amount * terms.timeout_seller_bps // BPS
     fee: uint256 = seller_amount * terms.fee_bps // BPS
     log DisputeTimedOut(escrow=escrow, milestone=milestone, seller_amount=seller_amount, fee=fee)
-    self._pay_out(terms, escrow, 1 << milestone, seller_amount, fee, amount - seller_amount)
+    self._pay_out(
+        terms.token, terms.seller, terms.buyer, terms.fee_recipient,
+        escrow, state, 1 << milestone, seller_amount, fee, amount - seller_amount
+    )
 
 
 # ------------------------------------------------------------------
@@ -776,13 +812,13 @@ def withdraw(
         self._authorize(
             account,
             WITHDRAW,
-            [
-                convert(account, uint256),
-                convert(token, uint256),
-                convert(to, uint256),
+            abi_encode(
+                account,
+                token,
+                to,
                 nonce,
                 deadline,
-            ],
+            ),
             deadline,
             signature,
         )
@@ -857,14 +893,14 @@ def hash_terms(terms: Terms) -> bytes32:
 
 @external
 @view
-def digest(action: uint256, fields: DynArray[uint256, 7]) -> bytes32:
+def digest(action: uint256, fields: DynArray[uint256, 6]) -> bytes32:
     """
     @notice What a party signs for an action, computed by the code that checks it.
     @param action Number of the message: 0 Accept, 1 Fund, 2 Submit, 3 Release, 4 RequestChanges, 5 Extend, 6 Reclaim,
                   7 Refund, 8 Settle, 9 Dispute, 10 Resolve, 11 Revoke, 12 Withdraw.
     @param fields Its fields in order as words; in place of terms and arrays their EIP-712 hash.
     """
-    return self._digest(action, fields)
+    return self._digest(action, slice(abi_encode(fields), 64, 32 * len(fields)))
 
 
 # ------------------------------------------------------------------
@@ -898,7 +934,7 @@ def _open(
         self._authorize(
             terms.seller,
             ACCEPT,
-            [convert(escrow, uint256), state >> SELLER_EPOCH, accept_deadline],
+            abi_encode(escrow, state >> SELLER_EPOCH, accept_deadline),
             accept_deadline,
             accept_signature,
         )
@@ -986,19 +1022,27 @@ def _pull(token: address, amount: uint256, call: Bytes[1348]):
 
 @internal
 def _pay_out(
-    terms: Terms, escrow: bytes32, milestones: uint256, seller_amount: uint256, fee: uint256, buyer_amount: uint256
+    token: address,
+    seller: address,
+    buyer: address,
+    fee_recipient: address,
+    escrow: bytes32,
+    state: uint256,
+    milestones: uint256,
+    seller_amount: uint256,
+    fee: uint256,
+    buyer_amount: uint256,
 ):
     """
     @dev The only way out of an escrow. Settles the milestones first, then pays; the fee comes out of the seller's part.
          The subtraction cannot borrow from the bitmaps: what remains is the sum of all funded, unsettled milestones,
          and every caller passes parts of exactly those he settles.
     """
-    state: uint256 = self.escrows[escrow]
     disputed: uint256 = state & (milestones << DISPUTED)
     self.escrows[escrow] = ((state ^ disputed) | milestones << SETTLED) - (seller_amount + buyer_amount)
-    self._push(terms.token, terms.seller, seller_amount - fee)
-    self._push(terms.token, terms.buyer, buyer_amount)
-    self._push(terms.token, terms.fee_recipient, fee)
+    self._push(token, seller, seller_amount - fee)
+    self._push(token, buyer, buyer_amount)
+    self._push(token, fee_recipient, fee)
 
 
 @internal
@@ -1082,16 +1126,13 @@ def _require_disputed(state: uint256, milestone: uint256):
 
 @internal
 @view
-def _milestone(
-    escrow: bytes32, state: uint256, milestone: uint256, deliver_by: DynArray[uint256, MAX_MILESTONES]
-) -> Milestone:
+def _milestone(escrow: bytes32, milestone: uint256, deliver_by: uint256) -> Milestone:
     """
     @dev Where a funded, unsettled milestone stands. Before anything is written, `deliver_by` is the deadline.
     """
-    self._require_open(state, 1 << milestone)
     word: uint256 = self.milestones_of[escrow][milestone]
     if word == 0:
-        return Milestone(phase=UNSUBMITTED, ends_at=deliver_by[milestone], round=0)
+        return Milestone(phase=UNSUBMITTED, ends_at=deliver_by, round=0)
     return Milestone(phase=word & BYTE_MASK, ends_at=word >> DEADLINE, round=(word >> ROUND) & BYTE_MASK)
 
 
@@ -1133,7 +1174,7 @@ def _epoch_of(terms: Terms, party: address) -> uint256:
 def _authorize(
     party: address,
     action: uint256,
-    fields: DynArray[uint256, 7],
+    fields: Bytes[MAX_FIELDS_BYTES],
     deadline: uint256,
     signature: Bytes[MAX_SIGNATURE_BYTES],
 ):
@@ -1189,13 +1230,11 @@ def _split(signature: Bytes[MAX_SIGNATURE_BYTES]) -> (uint256, uint256, uint256)
 
 @internal
 @view
-def _digest(action: uint256, fields: DynArray[uint256, 7]) -> bytes32:
+def _digest(action: uint256, fields: Bytes[MAX_FIELDS_BYTES]) -> bytes32:
     """
     @dev The domain is hashed anew each time: should the chain split, signatures are good on one side only.
     """
-    message: bytes32 = keccak256(
-        concat(self._type_hash(action), slice(abi_encode(fields), 64, 32 * len(fields)))
-    )
+    message: bytes32 = keccak256(concat(self._type_hash(action), fields))
     domain: bytes32 = keccak256(abi_encode(DOMAIN_TYPE, NAME_HASH, VERSION_HASH, chain.id, self))
     return keccak256(concat(b"\x19\x01", domain, message))
 

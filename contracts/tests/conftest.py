@@ -12,6 +12,7 @@ from support import (
     ARI,
     BEA,
     DAY,
+    MAX,
     MAX_WINDOW_SECONDS,
     MIN_WINDOW_SECONDS,
     PLATFORM,
@@ -39,8 +40,20 @@ def token() -> Any:
     return boa.load(str(ROOM / "src" / "TestUSDC.vy"))
 
 
+@pytest.fixture(scope="session")
+def odd_token() -> Any:
+    """Misbehaves as told."""
+    return boa.load(str(ROOM / "tests" / "mocks" / "OddToken.vy"), 6)
+
+
+@pytest.fixture(scope="session")
+def wallet() -> Any:
+    """A contract wallet that Max owns."""
+    return boa.load(str(ROOM / "tests" / "mocks" / "Wallet.vy"), MAX.address)
+
+
 @pytest.fixture(autouse=True)
-def _clean_chain(vault: Any, token: Any) -> Iterator[None]:
+def _clean_chain(vault: Any, token: Any, odd_token: Any, wallet: Any) -> Iterator[None]:
     with boa.env.anchor():
         yield
 

@@ -3,8 +3,9 @@
 Signatures are made by eth-account from the type strings of SPEC.md, never by the vault's own `digest`.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import boa
@@ -117,7 +118,6 @@ class Deal:
     buyer: Person = BEA
     seller: Person = SOL
     arbiter: Person = ARI
-    extra: dict[str, Any] = field(default_factory=dict)
 
     @property
     def call_terms(self) -> tuple[Any, ...]:
@@ -240,6 +240,27 @@ class Deal:
 
     def release(self, milestones: int) -> None:
         self.vault.release(self.call_terms, milestones, 0, b"", sender=self.buyer.address)
+
+
+@contextmanager
+def reverts_with(reason: str) -> Iterator[None]:
+    """The block's call must revert with exactly this reason, the vault's or the token's."""
+    try:
+        yield
+    except boa.BoaError as error:
+        assert error.stack_trace.last_frame.pretty_vm_reason == reason
+    else:
+        raise AssertionError(f"nothing was refused, expected: {reason}")
+
+
+def refused(sentence: str) -> AbstractContextManager[None]:
+    """The block's call must be refused by the vault with exactly this sentence."""
+    return reverts_with(f"escrow: {sentence}")
+
+
+def events(contract: Any) -> list[Any]:
+    """What the last call to `contract` logged, the vault's own events only."""
+    return [entry for entry in contract.get_logs() if entry.address == contract.address]
 
 
 def hash_array(values: Iterable[int]) -> bytes:

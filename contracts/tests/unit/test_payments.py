@@ -1,0 +1,223 @@
+"""Tokens that misbehave, payments that do not arrive, and who may withdraw what was credited."""
+
+import boa
+import pytest
+from conftest import ROOM
+from support import (
+    ARI,
+    BEA,
+    DAY,
+    FAR_AHEAD,
+    MAX,
+    PLATFORM,
+    SOL,
+    ZERO_ADDRESS,
+    advance,
+    events,
+    now,
+    refused,
+    reverts_with,
+)
+
+
+@pytest.fixture
+def odd_deal(make_deal, odd_token):
+    """Three milestones in a token that behaves so far."""
+    return make_deal(over=odd_token)
+
+
+class TestPayingIn:
+    def test_refuses_a_token_that_takes_a_fee(self, odd_deal, odd_token):
+        odd_token.behave(1, True, False, False)
+        with refused("token paid another sum"):
+            odd_deal.fund()
+
+    def test_refuses_a_token_that_answers_false_and_moves_nothing(self, odd_deal, odd_token):
+        odd_token.behave(0, False, False, False)
+        with refused("token paid another sum"):
+            odd_deal.fund()
+
+    def test_is_not_fooled_by_money_that_was_there_before(self, odd_deal, odd_token, vault):
+        odd_token.mint(vault.address, 10**12)
+        odd_token.behave(0, False, False, False)
+        with refused("token paid another sum"):
+            odd_deal.fund()
+        odd_token.behave(0, True, False, False)
+        odd_deal.fund()
+        assert odd_deal.state[0] == odd_deal.amount(7)
+
+    def test_fails_while_the_token_is_paused(self, odd_deal, odd_token):
+        odd_token.behave(0, True, True, False)
+        with reverts_with("odd: paused"):
+            odd_deal.fund()
+
+    @pytest.mark.parametrize("decimals", [0, 18])
+    def test_knows_base_units_only(self, make_deal, decimals):
+        token = boa.load(str(ROOM / "tests" / "mocks" / "OddToken.vy"), decimals)
+        deal = make_deal(over=token, amounts=[1, 10**18, 10**30])
+        deal.fund()
+        deal.release(7)
+        assert token.balanceOf(SOL.address) == deal.amount(7) - sum(a * 250 // 10_000 for a in deal.terms["amounts"])
+
+    def test_takes_and_pays_a_token_that_answers_nothing(self, make_deal, vault):
+        token = boa.load(str(ROOM / "tests" / "mocks" / "SilentToken.vy"))
+        deal = make_deal(over=token, fee_bps=0, fee_recipient=ZERO_ADDRESS)
+        deal.fund()
+        deal.release(0b011)
+        assert token.balanceOf(SOL.address) == deal.amount(0b011)
+        assert vault.credit_of(token.address, SOL.address) == 0
+
+
+class TestReentering:
+    @pytest.mark.parametrize("name", ["fund", "release", "refund", "reclaim", "claim", "time_out", "withdraw", "revoke"])
+    def test_changes_nothing(self, odd_deal, odd_token, vault, name):
+        """The token calls back while it is paid out and while it pays in; whoever it may be, the lock refuses."""
+        terms = odd_deal.call_terms
+        arguments = {
+            "fund": (terms, 1, *odd_deal.accepted()),
+            "release": (terms, 2, 0, b""),
+            "refund": (terms, 2, 0, b""),
+            "reclaim": (terms, 1, 0, b""),
+            "claim": (terms, 1),
+            "time_out": (terms, 1),
+            "withdraw": (odd_token.address, SOL.address, SOL.address, 0, b""),
+            "revoke": (terms, odd_token.address, 0, b""),
+        }[name]
+        odd_token.hook(vault.address, getattr(vault, name).prepare_calldata(*arguments))
+        odd_deal.fund()
+        assert (odd_token.hook_calls(), odd_token.hook_succeeded()) == (1, False)
+        assert odd_deal.state == (odd_deal.amount(7), 7, 0, 0, 0, 0)
+        odd_deal.release(1)
+        assert (odd_token.hook_calls(), odd_token.hook_succeeded()) == (3, False)
+        assert odd_deal.state == (odd_deal.amount(6), 7, 1, 0, 0, 0)
+        assert vault.credit_of(odd_token.address, SOL.address) == 0
+
+    def test_is_stopped_by_the_lock_and_not_by_chance(self, odd_deal, odd_token, vault):
+        """The same call that fails inside succeeds on its own: a refund by an overdue milestone's anyone."""
+        odd_deal.fund()
+        advance(60 * DAY)
+        call = vault.reclaim.prepare_calldata(odd_deal.call_terms, 1, 0, b"")
+        odd_token.hook(vault.address, call)
+        vault.reclaim(odd_deal.call_terms, 0, 0, b"", sender=MAX.address)
+        assert not odd_token.hook_succeeded()
+        assert odd_deal.state[2] == 0b001
+        odd_token.hook(ZERO_ADDRESS, b"")
+        boa.env.raw_call(vault.address, data=call, sender=MAX.address)
+        assert odd_deal.state[2] == 0b011
+
+
+class TestCrediting:
+    def test_happens_to_the_blocked_party_alone(self, odd_deal, odd_token, vault):
+        odd_deal.fund()
+        odd_token.block(SOL.address, True)
+        odd_deal.release(1)
+        amount = odd_deal.amount(1)
+        fee = amount * 250 // 10_000
+        names = [type(event).__name__ for event in events(vault)]
+        assert names == ["MilestonesReleased", "Credited"]
+        credited = events(vault)[1]
+        assert (credited.token, credited.account, credited.amount) == (odd_token.address, SOL.address, amount - fee)
+        assert odd_token.balanceOf(PLATFORM.address) == fee
+        assert vault.credit_of(odd_token.address, SOL.address) == amount - fee
+        assert odd_token.balanceOf(vault.address) == odd_deal.amount(6) + amount - fee
+
+    @pytest.mark.parametrize(
+        "manners", [(0, False, False, False), (0, True, True, False), (0, True, False, True)], ids=str
+    )
+    def test_happens_where_the_token_says_no_reverts_or_burns_all_gas(self, odd_deal, odd_token, vault, manners):
+        odd_deal.fund()
+        odd_token.behave(*manners)
+        vault.release(odd_deal.call_terms, 7, 0, b"", sender=BEA.address, gas=1_200_000)
+        credits = [vault.credit_of(odd_token.address, person.address) for person in (SOL, PLATFORM)]
+        assert sum(credits) == odd_deal.amount(7)
+        assert min(credits) > 0
+        assert odd_deal.state == (0, 7, 7, 0, 0, 0)
+
+    def test_cannot_be_forced_by_sending_too_little_gas(self, odd_deal, odd_token, vault):
+        """Whatever gas a stranger gives, the seller is paid or nothing happens."""
+        odd_deal.fund()
+        deadline, signature = FAR_AHEAD, odd_deal.sign(BEA, "Release", milestones=1)
+        paid = refusals = 0
+        for gas in range(60_000, 420_000, 12_000):
+            with boa.env.anchor():
+                try:
+                    vault.release(odd_deal.call_terms, 1, deadline, signature, sender=MAX.address, gas=gas)
+                except Exception:
+                    refusals += 1
+                    assert odd_deal.state[2] == 0
+                else:
+                    paid += 1
+                    assert vault.credit_of(odd_token.address, SOL.address) == 0
+                    assert odd_token.balanceOf(SOL.address) > 0
+        assert paid and refusals
+
+    def test_adds_up(self, odd_deal, odd_token, vault):
+        odd_deal.fund()
+        odd_token.block(BEA.address, True)
+        for milestones in (0b001, 0b110):
+            vault.refund(odd_deal.call_terms, milestones, 0, b"", sender=SOL.address)
+        assert vault.credit_of(odd_token.address, BEA.address) == odd_deal.amount(7)
+
+
+class TestWithdrawing:
+    @pytest.fixture(autouse=True)
+    def credit(self, odd_deal, odd_token, vault):
+        """Bea's refund did not reach her; the token has let go of her since."""
+        odd_deal.fund()
+        odd_token.block(BEA.address, True)
+        vault.refund(odd_deal.call_terms, 0b001, 0, b"", sender=SOL.address)
+        odd_token.block(BEA.address, False)
+        self.amount = odd_deal.amount(0b001)
+
+    def signed(self, deal, person, *, to, nonce=0, deadline=FAR_AHEAD, account=None):
+        account = account or person.address
+        return deal.sign(
+            person, "Withdraw", deadline=deadline, account=account, token=deal.token.address, to=to, nonce=nonce
+        )
+
+    def test_anyone_may_send_it_to_its_owner(self, odd_token, vault):
+        vault.withdraw(odd_token.address, BEA.address, BEA.address, 0, b"", sender=MAX.address)
+        (event,) = events(vault)
+        assert (event.token, event.account, event.to) == (odd_token.address, BEA.address, BEA.address)
+        assert event.amount == self.amount == odd_token.balanceOf(BEA.address)
+        assert vault.credit_of(odd_token.address, BEA.address) == 0
+        with refused("no credit"):
+            vault.withdraw(odd_token.address, BEA.address, BEA.address, 0, b"", sender=BEA.address)
+
+    def test_elsewhere_only_by_its_owners_call(self, odd_token, vault):
+        for other in (MAX, SOL, ARI):
+            with refused("caller is not the party"):
+                vault.withdraw(odd_token.address, BEA.address, other.address, 0, b"", sender=other.address)
+        vault.withdraw(odd_token.address, BEA.address, SOL.address, 0, b"", sender=BEA.address)
+        assert odd_token.balanceOf(SOL.address) == self.amount
+
+    def test_elsewhere_by_its_owners_signature_once(self, odd_deal, odd_token, vault):
+        signature = self.signed(odd_deal, BEA, to=ARI.address)
+        with refused("signature is not valid"):
+            vault.withdraw(odd_token.address, BEA.address, MAX.address, FAR_AHEAD, signature, sender=MAX.address)
+        vault.withdraw(odd_token.address, BEA.address, ARI.address, FAR_AHEAD, signature, sender=MAX.address)
+        assert odd_token.balanceOf(ARI.address) == self.amount
+        assert vault.withdraw_nonce_of(BEA.address) == 1
+        with refused("signature is not valid"):
+            vault.withdraw(odd_token.address, BEA.address, ARI.address, FAR_AHEAD, signature, sender=MAX.address)
+
+    def test_of_another_account_needs_that_accounts_signature(self, odd_deal, odd_token, vault):
+        forged = self.signed(odd_deal, MAX, to=MAX.address, account=BEA.address)
+        with refused("signature is not valid"):
+            vault.withdraw(odd_token.address, BEA.address, MAX.address, FAR_AHEAD, forged, sender=MAX.address)
+
+    def test_signed_expires(self, odd_deal, odd_token, vault):
+        signature = self.signed(odd_deal, BEA, to=ARI.address, deadline=now())
+        advance(1)
+        with refused("signature has expired"):
+            vault.withdraw(odd_token.address, BEA.address, ARI.address, now() - 1, signature, sender=MAX.address)
+
+    def test_keeps_the_credit_where_the_token_refuses_again(self, odd_token, vault):
+        odd_token.block(BEA.address, True)
+        with refused("token refuses transfer"):
+            vault.withdraw(odd_token.address, BEA.address, BEA.address, 0, b"", sender=BEA.address)
+        assert vault.credit_of(odd_token.address, BEA.address) == self.amount
+
+    def test_never_back_into_the_vault(self, odd_token, vault):
+        with refused("the vault cannot be paid"):
+            vault.withdraw(odd_token.address, BEA.address, vault.address, 0, b"", sender=BEA.address)
