@@ -151,7 +151,7 @@ CELERY_TASK_TIME_LIMIT = env.int("CELERY_TASK_TIME_LIMIT", default=30 * 60)  # s
 CELERY_KEY_PREFIX = "escrow-" + hashlib.sha256(b"celery-prefix:" + SECRET_KEY.encode()).hexdigest()[:8] + "-"
 # A message that a worker took and never answered for comes back after this; it must outlast the longest task.
 CELERY_VISIBILITY_TIMEOUT = CELERY_TASK_TIME_LIMIT + 300  # seconds
-CELERY_BROKER_TRANSPORT_OPTIONS = {
+_REDIS_TRANSPORT_OPTIONS = {
     "global_keyprefix": CELERY_KEY_PREFIX,
     "visibility_timeout": CELERY_VISIBILITY_TIMEOUT,
     "unacked_restore_interval": 5,  # seconds; with throttle 1, unanswered messages are looked for that often
@@ -161,6 +161,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_keepalive": True,
     "health_check_interval": 10,
 }
+CELERY_BROKER_TRANSPORT_OPTIONS = _REDIS_TRANSPORT_OPTIONS if CELERY_BROKER_URL.startswith("redis") else {}
 CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS = {
     "global_keyprefix": CELERY_KEY_PREFIX,
     "visibility_timeout": CELERY_VISIBILITY_TIMEOUT,
@@ -177,7 +178,6 @@ CELERY_BROKER_CONNECTION_TIMEOUT = 3
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1}
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True  # poison is stopped by the row, which counts its losses
-CELERY_TASK_TRACK_STARTED = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # one slow task must not hold others behind it
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 1000
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 20.0  # seconds

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from datetime import datetime
 from typing import Any
 
 from celery import schedules
@@ -35,6 +36,7 @@ class SeededScheduler(DatabaseScheduler):
     - An outage of the database or the broker is one line when it begins and one when it ends.
     """
 
+    _last_timestamp: datetime | None
     producer = None  # nothing here waits for the broker
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -78,8 +80,23 @@ class SeededScheduler(DatabaseScheduler):
     def schedule_changed(self) -> bool:
         """django-celery-beat's, without a traceback for a database that is away (`tick` says it)."""
         close_old_connections()
-        last, self._last_timestamp = self._last_timestamp, self.Changes.last_change()
-        return bool(self._last_timestamp and self._last_timestamp > (last or self._last_timestamp))
+        last, changed = self._last_timestamp, self.Changes.last_change()
+        self._last_timestamp = changed
+        return bool(changed and changed > (last or changed))
+
+    def sync(self) -> None:
+        """Save when pokes last ran (a durable task's run is saved with its row). Now or, if that fails, next time."""
+        for name in list(self._dirty):
+            entry = (self._schedule or {}).get(name)
+            try:
+                if entry is not None:
+                    PeriodicTask.objects.filter(pk=entry.model.pk).update(
+                        last_run_at=entry.model.last_run_at, total_run_count=entry.model.total_run_count
+                    )
+            except DATABASE_GONE:
+                connection.close()
+                return
+            self._dirty.discard(name)
 
     def apply_entry(self, entry: ModelEntry, producer: Any = None) -> None:
         """Start a due task. An entry that cannot be started (bad arguments) is an error line, not the end of beat."""
@@ -99,7 +116,7 @@ class SeededScheduler(DatabaseScheduler):
         model = entry.model  # `reserve` has put this run's time and count on it
         with db_transaction.atomic():
             mine = (
-                PeriodicTask.objects.filter(pk=model.pk)
+                PeriodicTask.objects.filter(pk=model.pk, enabled=True)
                 .filter(Q(last_run_at=entry.last_run_at) | Q(last_run_at__isnull=True))
                 .update(last_run_at=model.last_run_at, total_run_count=model.total_run_count)
             )

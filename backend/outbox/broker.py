@@ -1,5 +1,6 @@
 """The relay's way to the broker: short time-outs, no retries, below the result backend and its subscriptions."""
 
+import contextlib
 import secrets
 from typing import Any
 
@@ -7,8 +8,8 @@ from celery import Celery
 from kombu import Connection, Queue
 from kombu.exceptions import OperationalError as BrokerDown
 
+from outbox.messages import OUTBOX_ID
 from outbox.models import OutboxMessage
-from outbox.task_base import OUTBOX_ID
 
 _EPOCH_KEY = "outbox.epoch"
 
@@ -28,8 +29,9 @@ class Broker:
         if self._connection is not None:
             return
         options = dict(self._app.conf.broker_transport_options or {})
-        options |= {"socket_timeout": 5, "socket_connect_timeout": 3, "max_retries": 0, "retry_on_timeout": False}
-        options |= {"interval_start": 0, "interval_step": 0, "interval_max": 0, "connect_retries_timeout": 3}
+        options |= {"max_retries": 0, "interval_start": 0, "interval_step": 0, "connect_retries_timeout": 3}
+        if "socket_timeout" in options:  # Redis; an AMQP connection knows none of these
+            options |= {"socket_timeout": 5, "socket_connect_timeout": 3}
         connection = self._app.connection_for_write(
             connect_timeout=3, heartbeat=0, transport_options=options, failover_strategy="round-robin"
         )
@@ -49,10 +51,8 @@ class Broker:
         """Forget the connection; the next call connects anew."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            try:
+            with contextlib.suppress(Exception):  # it is gone, that is why we are here
                 connection.release()
-            except Exception:  # noqa: S110 - it is gone, that is why we are here
-                pass
 
     def url(self) -> str:
         """The address without the password."""

@@ -72,27 +72,36 @@ def take(row_id: int, *, task: str, worker: str) -> Claim | None:
     """
     if not locks.try_lock_row(row_id):
         return None
+    try:
+        claim = _claim_locked(row_id, task, worker)
+    except BaseException:
+        locks.drop_own_connection()  # and the lock with it: nobody else may wait for this row until we end
+        raise
+    if claim is None:
+        locks.unlock_row(row_id)
+    return claim
+
+
+def _claim_locked(row_id: int, task: str, worker: str) -> Claim | None:
     # Autocommit, on the lock's own connection: the claim must outlive whatever the task does to its transaction.
     # Losing the connection between lock and claim loses both; running the statement twice would count a loss too many.
     with locks.own_connection().cursor() as cursor:
         cursor.execute(_CLAIM, (worker[:200], row_id, task))
         row = cursor.fetchone()
     if row is None:
-        locks.unlock_row(row_id)
         return None
     task_id, attempt, retries, losses, args, kwargs, options, expired = row
     args, kwargs, options = (_decoded(value) for value in (args, kwargs, options))
     claim = Claim(row_id, task_id, attempt, retries, losses, revive(args), revive(kwargs), revive(options))
     if expired:
         _close(claim, State.REVOKED, error="expired before a worker could start it")
-    elif losses >= settings.OUTBOX_MAX_LOSSES:
+        return None
+    if losses >= settings.OUTBOX_MAX_LOSSES:
         error = f"given up: its worker died {losses} times while running it"
         _close(claim, State.DEAD, error=error)
         logger.error("%s[%s] %s", task, task_id, error)
-    else:
-        return claim
-    claim.release()
-    return None
+        return None
+    return claim
 
 
 def settle_done(claim: Claim, result: Any) -> None:

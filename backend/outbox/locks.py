@@ -31,9 +31,13 @@ def own_connection() -> BaseDatabaseWrapper:
     wrapper = getattr(_here, "wrapper", None)
     if wrapper is None or _here.pid != os.getpid():
         wrapper = connections.create_connection(DEFAULT_DB_ALIAS)
-        parameters = wrapper.settings_dict
-        parameters["CONN_MAX_AGE"] = None
         _here.wrapper, _here.pid = wrapper, os.getpid()
+    if wrapper.connection is None:
+        with wrapper.cursor() as cursor:
+            # So that the server soon sees that a host is gone, and frees what its workers held.
+            cursor.execute(
+                "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
+            )
     return wrapper
 
 

@@ -19,6 +19,8 @@ from outbox.errors import CanvasNotDurable, UnknownTask
 from outbox.models import OutboxMessage
 from outbox.serialization import plain, plain_arguments
 
+OUTBOX_ID = "outbox_id"  # the header by which a message names its row
+
 # What a caller may pass that says how to talk to the broker; the row outlives every connection, so it has no meaning.
 _BROKER_OPTIONS = frozenset(
     {"connection", "producer", "publisher", "retry", "retry_policy", "serializer", "compression", "router",
@@ -63,6 +65,8 @@ def prepare(
             f"{name}: a group followed by a task is a chord, which this platform does not keep safe yet; "
             "let the last task of the group start the next one"
         )
+    if OUTBOX_ID in (options.get("headers") or {}):  # a retry hands on the headers of the message that it came by
+        options["headers"] = {name: value for name, value in options["headers"].items() if name != OUTBOX_ID}
     now = utc_now()
     due_at = _moment(options.pop("eta", None), now) or _moment(options.pop("countdown", None), now)
     options.pop("countdown", None)

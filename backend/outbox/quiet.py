@@ -1,7 +1,10 @@
 """Keeping the worker's log readable: an outage is one line, not a traceback, and pokes are not worth a line each."""
 
 import logging
+import warnings
 from typing import Any
+
+from celery.exceptions import CPendingDeprecationWarning
 
 
 class BrokerOutage(logging.Filter):
@@ -64,6 +67,8 @@ class Pokes(logging.Filter):
 
 def install() -> None:
     """Put the filters on Celery's loggers; twice is harmless."""
+    # Said at each lost connection about a setting that we have chosen (settings.py says why).
+    warnings.filterwarnings("ignore", message=r"\s*In Celery 5\.1 we introduced", category=CPendingDeprecationWarning)
     outage, no_traceback, pokes = BrokerOutage(), NoTraceback(), Pokes()
     for name, added in {
         "celery.worker.consumer.consumer": outage,

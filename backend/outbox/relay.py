@@ -258,12 +258,15 @@ class Relay:
             cursor.execute("LISTEN outbox")
 
     def _wait(self, seconds: float) -> None:
-        """Sleep until a row is inserted anywhere, or the time is over."""
+        """Sleep until a row is inserted anywhere, the time is over, or the relay is told to stop."""
         raw = connection.connection
         assert raw is not None
+        end = time.monotonic() + seconds
         with connection.wrap_database_errors:
-            for _ in raw.notifies(timeout=seconds, stop_after=1):
-                pass
+            while not self._finished() and (left := end - time.monotonic()) > 0:
+                # In slices, because a signal does not interrupt the wait.
+                if any(True for _ in raw.notifies(timeout=min(left, 0.25), stop_after=1)):
+                    return
 
     def _rest(self, seconds: float) -> float:
         end = time.monotonic() + seconds

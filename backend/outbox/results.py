@@ -75,29 +75,32 @@ class RemembersInOutbox(SyncBackendMixin):
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
         try:
-            row = row_meta(self, task_id)  # type: ignore[arg-type]
+            row = row_meta(self, task_id)
         except (DatabaseError, InterfaceError) as error:
             logger.warning("database is away, asking the result backend only: %s", str(error).partition("\n")[0])
             row = None
         if row is not None and row["status"] in states.READY_STATES:
             return row
         try:
-            meta: dict[str, Any] = super()._get_task_meta_for(task_id)  # type: ignore[misc]
+            meta: dict[str, Any] = super()._get_task_meta_for(task_id)
         except Exception as error:
             if row is not None:
                 return row
             logger.warning("result backend is away: %s", error)
             raise
-        # The row is not settled: of what the backend says only news of this run counts (RETRY, or a state of the
-        # task's own by update_state), not the end of an earlier one that an operator has sent again.
-        if row is None or meta["status"] not in states.READY_STATES | {states.PENDING}:
+        if row is None:
             return meta
-        return row
+        # The row is not settled. What the backend says of the end of an earlier run (an operator has sent it again) or
+        # of a start that came to nothing is past; a state of the task's own (update_state) and the reason of a retry
+        # are news.
+        if row["status"] == states.STARTED:
+            return meta if meta["status"] not in states.ALL_STATES else row
+        return meta if meta["status"] == row["status"] == states.RETRY else row
 
     def store_result(self, task_id: str, result: Any, state: str, *args: Any, **kwargs: Any) -> Any:
         """Celery's; a backend that is away is no failure of a task whose row has the result."""
         try:
-            return super().store_result(task_id, result, state, *args, **kwargs)  # type: ignore[misc]
+            return super().store_result(task_id, result, state, *args, **kwargs)
         except Exception as error:
             request = kwargs.get("request")
             if request is None or getattr(request, "outbox_id", None) is None:
@@ -114,10 +117,10 @@ class RemembersInOutbox(SyncBackendMixin):
         on_interval: Any = None,
     ) -> dict[str, Any]:
         """Wait until the task has ended; asks after 20 ms, then less and less often, at most every `interval` s."""
-        self._ensure_not_eager()  # type: ignore[attr-defined]
+        self._ensure_not_eager()
         started, pause = time.monotonic(), min(0.02, interval)
         while True:
-            meta: dict[str, Any] = self.get_task_meta(task_id)  # type: ignore[attr-defined]
+            meta: dict[str, Any] = self.get_task_meta(task_id)
             if meta["status"] in states.READY_STATES:
                 return meta
             if on_interval:

@@ -33,11 +33,10 @@ from kombu.exceptions import OperationalError as BrokerDown
 from outbox import claims, messages
 from outbox.claims import Claim, State
 from outbox.errors import CanvasNotDurable, ClaimLost
+from outbox.messages import OUTBOX_ID
 from outbox.serialization import plain, plain_arguments, revive
 
 logger = logging.getLogger(__name__)
-
-OUTBOX_ID = "outbox_id"  # the header by which a message names its row
 
 
 class DurableRequest(Request):
@@ -130,6 +129,14 @@ class DurableTask(Task):
             return self.AsyncResult(message.task_id)
         return messages.write(app, message)[0]
 
+    def delay_on_commit(self, *args: Any, **kwargs: Any) -> AsyncResult:
+        """What Celery's task for Django offers; here `delay` itself takes effect with the caller's commit."""
+        return self.delay(*args, **kwargs)
+
+    def apply_async_on_commit(self, *args: Any, **kwargs: Any) -> AsyncResult:
+        """As `delay_on_commit`, with options."""
+        return self.apply_async(*args, **kwargs)
+
     def _poke(
         self,
         args: Any,
@@ -179,6 +186,8 @@ class DurableTask(Task):
         request.outbox_entered = True  # a direct call of this task from inside its own run is a plain call
         row_id = request.get(OUTBOX_ID)
         if row_id is None or request.is_eager:
+            if not request.is_eager:
+                close_old_connections()  # one that the server has closed meanwhile must not fail the task
             with db_transaction.atomic() if self.atomic else contextlib.nullcontext():
                 return self.run(*args, **kwargs)
         return self._run_row(int(row_id))
@@ -274,6 +283,7 @@ class DurableTask(Task):
         """In one transaction: the end state, and the rows of what follows (links, the next task of a chain)."""
         if claim.successor is not None:  # retry(throw=False) and a normal return
             claims.settle_again(claim, claim.successor, None)
+            self.request.callbacks = self.request.chain = None  # they follow the last attempt
             return
         request = self.request
         claims.settle_done(claim, _plain_result(result, claim, self.name))
