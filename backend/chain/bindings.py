@@ -15,7 +15,7 @@ from web3 import Web3
 from web3.contract import Contract
 
 VAULT = "EscrowVault"
-TEST_TOKEN = "TestUSDC"
+TEST_TOKEN = "TestUSDC"  # noqa: S105  a contract
 
 
 @dataclass(frozen=True)

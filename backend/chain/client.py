@@ -1,5 +1,6 @@
 """The way to the node: one configured chain, short time-outs, one clear sentence when it is not there."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -99,6 +100,10 @@ def _client(rpc_url: str) -> Web3:
     kwargs: Mapping[str, Any] = {"timeout": (CONNECT_SECONDS, ANSWER_SECONDS)}
     provider = _Provider(rpc_url, request_kwargs=kwargs, exception_retry_configuration=None)
     return Web3(provider, middleware=[AttributeDictMiddleware])
+
+
+# A child of a fork must not share the parent's open connections.
+os.register_at_fork(after_in_child=_client.cache_clear)
 
 
 def _without_secrets(rpc_url: str) -> str:

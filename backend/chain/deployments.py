@@ -62,13 +62,13 @@ def current(chain_id: int | None = None) -> Deployment:
 
 
 def read(chain_id: int) -> Deployment | None:
-    """The record of a chain, None if there is none."""
+    """The record of a chain, None if there is none. Raises ChainUnavailable if it cannot be understood."""
     try:
         return Deployment(**json.loads(_record_of(chain_id).read_text()))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
-        raise DeploymentRefused(f"{_record_of(chain_id)} is damaged: {error}; move it away to deploy anew") from error
+        raise ChainUnavailable(f"{_record_of(chain_id)} is damaged; move it away and deploy anew") from error
 
 
 def deploy(*, say: Say = print) -> Deployment:

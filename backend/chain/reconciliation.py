@@ -28,13 +28,14 @@ PHASES = {
 class Difference:
     """One figure on which the vault and the database do not agree."""
 
-    transaction_id: int
+    transaction_id: int | None  # None: of the vault as a whole
     what: str
     vault: object
     mirror: object
 
     def __str__(self) -> str:
-        return f"transaction {self.transaction_id}: {self.what}: vault {self.vault}, database {self.mirror}"
+        whose = "all transactions" if self.transaction_id is None else f"transaction {self.transaction_id}"
+        return f"{whose}: {self.what}: vault {self.vault}, database {self.mirror}"
 
 
 def reconcile(transaction_ids: Iterable[int] | None = None) -> tuple[int, list[Difference]]:
@@ -102,7 +103,7 @@ def _compare_balances(w3: Web3, cursor: ChainCursor, held: dict[str, int]) -> It
         owner = to_checksum_address(cursor.vault)
         in_vault = token.functions.balanceOf(owner).call(block_identifier=cursor.next_block - 1)
         if in_vault < units:
-            yield Difference(0, f"token {address} in vault {cursor.vault}", in_vault, units)
+            yield Difference(None, f"token {address} in vault {cursor.vault}", in_vault, units)
 
 
 def _remaining(milestones: Iterable[Milestone]) -> int:

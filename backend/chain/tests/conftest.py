@@ -1,5 +1,6 @@
 """A deployed vault on a real node, and the cast before it."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,10 +25,12 @@ CONFIRMATIONS = 3
 @pytest.fixture(scope="session")
 def anvil_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The node of `./escrow test` (RPC_URL), else one of our own."""
-    if django_settings.RPC_URL:
+    binary = anvil_binary()
+    # Two test processes have two databases, and so would take the same nonces on one node.
+    shares_its_node = "PYTEST_XDIST_WORKER" in os.environ
+    if django_settings.RPC_URL and not (shares_its_node and binary):
         yield django_settings.RPC_URL
         return
-    binary = anvil_binary()
     if binary is None:
         pytest.skip("no node: run `./escrow test`, or set RPC_URL or ANVIL")
     with own_anvil(binary, tmp_path_factory.mktemp("anvil")) as url:

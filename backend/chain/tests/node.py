@@ -76,6 +76,10 @@ class Node:
         """Replace the last `depth` blocks by empty ones."""
         self.rpc("anvil_reorg", depth, [])
 
+    def reorganise_from(self, block_number: int) -> None:
+        """Replace this block and all after it (and one before: a node that mines by itself may do so meanwhile)."""
+        self.reorganise(self.w3.eth.block_number - block_number + 2)
+
     def send(self, key: Any, to: str, data: str) -> str:
         """A transaction that someone sends with his own wallet. Returns its hash; raises what the node says."""
         self.give_gas(key.address)

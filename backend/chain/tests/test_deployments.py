@@ -57,7 +57,7 @@ class TestDeployVault:
         stage.funded()
         waiting = stage.request(stage.sol, Action.SUBMIT, 0, note="work")
         node.rpc("anvil_setCode", old.vault, "0x")
-        node.reorganise(node.w3.eth.block_number - old.block_number + 1)  # every block of ours is gone
+        node.reorganise_from(old.block_number)  # every block of ours is gone
         new = deployments.deploy(say=lambda _: None)
         assert deployments.current() == new
         assert new.block_hash != old.block_hash
@@ -101,8 +101,8 @@ class TestRestartedDevelopmentNode:
         stage.funded()
         stage.do(stage.bea, Action.APPROVE, 0)
         events = stage.deal.events.count()
-        fund, approve = ChainTransaction.objects.filter(intent__isnull=False).order_by("nonce")
-        node.reorganise(node.w3.eth.block_number - (approve.block_number or 0) + 1)  # killed before it was written
+        _, approve = ChainTransaction.objects.filter(intent__isnull=False).order_by("nonce")
+        node.reorganise_from(approve.block_number or 0)  # killed before it was written
         tasks.follow_chain()
         stage.settle()
         approve.refresh_from_db()

@@ -89,7 +89,7 @@ class TestDirectCalls:
 
 class TestFinality:
     def test_nothing_is_promised_before_the_last_confirmation(self, stage: ChainStage, settings: Any) -> None:
-        settings.CHAIN_CONFIRMATIONS = 30  # so that a node that mines by itself does not get there first
+        settings.CHAIN_CONFIRMATIONS = 100  # so that a node that mines by itself does not get there first
         stage.agreed()
         intent = stage.request(stage.bea, Action.FUND)
         sent = stage.relay(intent)
@@ -97,10 +97,10 @@ class TestFinality:
         intent.refresh_from_db()
         assert (intent.status, stage.fresh().status) == ("SEEN", "AWAITING_PAYMENT")
         assert set(ChainLog.objects.filter(tx_hash=sent.tx_hash).values_list("state", flat=True)) == {"SEEN"}
-        stage.node.mine(20)
+        stage.node.mine(50)
         stage.look()
         assert stage.fresh().status == "AWAITING_PAYMENT"
-        stage.node.mine(10)
+        stage.node.mine(50)
         stage.look()
         intent.refresh_from_db()
         sent.refresh_from_db()
@@ -149,7 +149,7 @@ class TestReorganisation:
         stage.look()
         assert ChainLog.objects.filter(tx_hash=sent.tx_hash, state="SEEN").exists()
         mined_in = ChainLog.objects.filter(tx_hash=sent.tx_hash).values_list("block_number", flat=True)[0]
-        stage.node.reorganise(stage.node.w3.eth.block_number - mined_in + 1)
+        stage.node.reorganise_from(mined_in)
         gone = stage.look()
         assert gone["orphaned"] == 2
         assert stage.fresh().status == "AWAITING_PAYMENT"
@@ -170,7 +170,7 @@ class TestReorganisation:
         call(stage, stage.bea, "release", struct_of(stage), 0b001, 0, b"")
         stage.look()
         mined_in = ChainLog.objects.filter(state="SEEN").values_list("block_number", flat=True)[0]
-        stage.node.reorganise(stage.node.w3.eth.block_number - mined_in + 1)
+        stage.node.reorganise_from(mined_in)
         call(stage, stage.sol, "refund", struct_of(stage), 0b001, 0, b"")
         stage.node.mine(30)
         stage.look()

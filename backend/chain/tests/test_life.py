@@ -1,10 +1,21 @@
 """A deal's whole life on a real chain: signed by the parties, relayed by us, followed into the mirror."""
 
+from datetime import datetime, timedelta
+
 from chain.models import ChainLog, ChainTransaction
 from chain.reconciliation import reconcile
 from chain.tests.conftest import ChainStage
+from common.clock import from_epoch, utc_now
 from ledger.queries import balance
+from transactions import lifecycle
+from transactions.lifecycle import MilestoneDraft
+from transactions.models import ActionIntent
 from transactions.rules import Action
+
+
+def chain_time(stage: ChainStage) -> datetime:
+    """The node's clock, which tests put forward and never back."""
+    return from_epoch(stage.node.w3.eth.get_block("latest")["timestamp"])
 
 
 class TestWholeLife:
@@ -72,6 +83,48 @@ class TestWholeLife:
         assert stage.balance_of(stage.sol.key.address) == 1_000_003 - fee
         assert balance("platform:fees", f"{deal.chain_id}:{deal.token.address}") == fee
         assert reconcile() == (1, [])
+
+
+class TestPassedDeadlines:
+    """What silence leads to is asked for by the clock, and anyone may send it. The windows are the shortest allowed."""
+
+    def test_a_buyer_who_says_nothing_has_accepted(self, stage: ChainStage) -> None:
+        stage.funded(review_seconds=60)
+        stage.do(stage.sol, Action.SUBMIT, 0, note="work")
+        self.pass_time(stage, seconds=90)
+        assert stage.milestone_states()[0] == ("COMPLETED", "RELEASED")
+        assert stage.balance_of(stage.sol.key.address) == 100
+        assert reconcile() == (1, [])
+
+    def test_an_arbiter_who_says_nothing_leaves_it_to_the_terms(self, stage: ChainStage) -> None:
+        stage.funded(arbitration_seconds=60, timeout_seller_bps=2_500)
+        stage.do(stage.sol, Action.SUBMIT, 2, note="work")
+        stage.do(stage.sol, Action.DISPUTE, 2, reason="she does not answer")
+        self.pass_time(stage, seconds=90)
+        assert stage.milestone_states()[2] == ("COMPLETED", "SPLIT")
+        assert (stage.balance_of(stage.sol.key.address), stage.balance_of(stage.bea.key.address)) == (75, 225)
+        assert reconcile() == (1, [])
+
+    def test_a_seller_who_delivers_nothing_loses_the_money_one_review_window_later(self, stage: ChainStage) -> None:
+        soon = max(utc_now(), chain_time(stage)) + timedelta(seconds=30)
+        draft = MilestoneDraft(title="Everything", amount_units=500, deliver_by=soon)
+        stage.funded(milestones=[draft], review_seconds=60)
+        self.pass_time(stage, seconds=180)
+        assert stage.milestone_states() == [("REFUNDED", "REFUNDED")]
+        assert stage.balance_of(stage.bea.key.address) == 500
+        assert reconcile() == (1, [])
+
+    @staticmethod
+    def pass_time(stage: ChainStage, *, seconds: int) -> None:
+        """Let the chain's clock and ours run on, and the clock ask for what that entitles anyone to."""
+        stage.node.rpc("evm_increaseTime", seconds)
+        stage.node.mine()
+        lifecycle.apply_deadlines(now=chain_time(stage))
+        intent = ActionIntent.objects.get(role="CLOCK")
+        stage.relay(intent)
+        stage.settle()
+        intent.refresh_from_db()
+        assert intent.status == "DONE"
 
 
 class TestReconcile:

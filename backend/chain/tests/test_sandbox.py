@@ -40,7 +40,7 @@ class TestSandboxWallet:
     def test_is_another_for_everybody_and_for_every_installation(self, node: Node, bea: User, settings: Any) -> None:
         sol = User.objects.create_user("sol@example.com", "a long password", display_name="Sol")
         addresses = {sandbox.create_wallet(bea).address, sandbox.create_wallet(sol).address}
-        settings.SECRET_KEY = "another installation's secret"  # noqa: S105
+        settings.SECRET_KEY = "another installation's secret"
         addresses.add(sandbox._key(bea).address)
         assert len(addresses) == 3
 
