@@ -111,6 +111,8 @@ def shut_down(var: Path, *, seconds: float = 20) -> bool:
     if wait_until_gone([running.mark], seconds=seconds):
         running.mark.send(signal.SIGQUIT)
         wait_until_gone([running.mark], seconds=5)
+    with contextlib.suppress(ChildProcessError):  # where it is our own child, nobody else takes its exit code
+        os.waitpid(running.mark.pid, os.WNOHANG)
     _state_file(var).unlink(missing_ok=True)
     return True
 
