@@ -87,7 +87,8 @@ def prepare(
     gas_limit = _estimate(w3, request)
     fees = _fees(w3)
     node_nonce = w3.eth.get_transaction_count(key.address, "latest")
-    with db_transaction.atomic():
+    # Durable: never inside a caller's database transaction, which could roll back what the wire already has.
+    with db_transaction.atomic(durable=True):
         account = _locked_account(chain_id, key.address)
         row = ChainTransaction.objects.filter(intent=intent).first() if intent is not None else None
         if row is not None and row.status != Status.DROPPED:

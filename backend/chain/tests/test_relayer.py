@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db import transaction as db_transaction
 from eth_account import Account
 from web3.eth import Eth
 
@@ -136,6 +137,15 @@ class TestWorkersAtOnce:
         assert sorted(rows.values_list("nonce", flat=True)) == list(range(first, first + 8))
         stage.settle()
         assert stage.fresh().status == "COMPLETED"
+
+    def test_nothing_is_sent_from_inside_a_database_transaction_that_may_still_roll_back(
+        self, stage: ChainStage
+    ) -> None:
+        stage.agreed()
+        intent = stage.request(stage.bea, Action.FUND)
+        with pytest.raises(RuntimeError, match="durable"), db_transaction.atomic():
+            relayer.send_intent(intent.pk)
+        assert not ChainTransaction.objects.filter(intent=intent).exists()
 
     @staticmethod
     def at_once(workers: int, send: Any) -> list[str]:
