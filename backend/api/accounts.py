@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from api.callers import caller
 from api.throttles import LogIns, LogInsOfOneAccount, Registrations
 from users import accounts, queries
 from users.models import ApiToken, User
@@ -97,21 +98,21 @@ class Account(APIView):
 
     @extend_schema(responses=AccountSerializer)
     def get(self, request: Request) -> Response:
-        return Response(AccountSerializer(request.user).data)
+        return Response(AccountSerializer(caller(request)).data)
 
     @extend_schema(request=AccountSerializer, responses=AccountSerializer)
     def patch(self, request: Request) -> Response:
         """Change name or time zone."""
-        entered = AccountSerializer(request.user, data=request.data, partial=True)
+        entered = AccountSerializer(caller(request), data=request.data, partial=True)
         entered.is_valid(raise_exception=True)
-        user = accounts.edit_account(user=request.user, **entered.validated_data)
+        user = accounts.edit_account(user=caller(request), **entered.validated_data)
         return Response(AccountSerializer(user).data)
 
 
 class Tokens(APIView):
     """The tokens of one's own account."""
 
-    def get_permissions(self) -> list[Any]:
+    def get_permissions(self) -> Any:
         return [AllowAny()] if self.request.method == "POST" else super().get_permissions()
 
     def get_authenticators(self) -> list[Any]:
@@ -124,7 +125,7 @@ class Tokens(APIView):
     @extend_schema(responses=TokenSerializer(many=True))
     def get(self, request: Request) -> Response:
         """My tokens that are still good, without their text."""
-        return Response(TokenSerializer(request.user.api_tokens.order_by("-id"), many=True).data)
+        return Response(TokenSerializer(caller(request).api_tokens.order_by("-id"), many=True).data)
 
     @extend_schema(request=TokenRequestSerializer, responses={201: NewTokenSerializer}, auth=[])
     def post(self, request: Request) -> Response:
@@ -146,7 +147,7 @@ class Token(APIView):
     @extend_schema(responses={204: None})
     def delete(self, request: Request, token_id: int) -> Response:
         """Log out: the token is good for nothing any more."""
-        if not accounts.revoke_token(user=request.user, token_id=token_id):
+        if not accounts.revoke_token(user=caller(request), token_id=token_id):
             raise NotFound
         return Response(status=status.HTTP_204_NO_CONTENT)
 

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from api import signing
+from api.callers import caller
 from api.fields import AmountField, units_of
 from api.idempotency import idempotent
 from api.intents import IntentSerializer
@@ -89,15 +90,15 @@ class ExtendInputs(InputsSerializer):
 class SignedAction(APIView):
     """The base of both views of an action: finds what it acts on, reads what was entered, prepares the message."""
 
-    action: Action
+    verb: Action
     inputs_serializer: type[InputsSerializer] = InputsSerializer
 
     def find(self, request: Request, object_id: int) -> tuple[EscrowTransaction, Milestone | None]:
         """The deal, and the milestone if it acts on one; NotFound for what the caller may not see."""
-        milestone = queries.milestones_visible_to(request.user).filter(pk=object_id).first()
+        milestone = queries.milestones_visible_to(caller(request)).filter(pk=object_id).first()
         if milestone is None:
             raise NotFound(f"there is no milestone {object_id}", milestone_id=object_id)
-        return queries.get_visible(request.user, milestone.transaction_id), milestone
+        return queries.get_visible(caller(request), milestone.transaction_id), milestone
 
     def prepare(
         self, request: Request, object_id: int, serializer: type[serializers.Serializer[Any]]
@@ -107,10 +108,10 @@ class SignedAction(APIView):
         entered.is_valid(raise_exception=True)
         inputs = entered.inputs(deal)
         prepared = lifecycle.prepare_action(
-            action=self.action,
+            action=self.verb,
             deal=deal,
             milestone=milestone,
-            actor=request.user,
+            actor=caller(request),
             inputs=inputs,
             deadline=entered.validated_data.get("deadline") or utc_now() + SIGNATURE_LIFETIME,
         )
@@ -121,14 +122,14 @@ class OnTransaction(SignedAction):
     """An action on the deal itself."""
 
     def find(self, request: Request, object_id: int) -> tuple[EscrowTransaction, Milestone | None]:
-        return queries.get_visible(request.user, object_id), None
+        return queries.get_visible(caller(request), object_id), None
 
 
 class OnDispute(SignedAction):
     """An action on the milestone of a dispute."""
 
     def find(self, request: Request, object_id: int) -> tuple[EscrowTransaction, Milestone | None]:
-        dispute = queries.disputes_visible_to(request.user).filter(pk=object_id).first()
+        dispute = queries.disputes_visible_to(caller(request)).filter(pk=object_id).first()
         if dispute is None:
             raise NotFound(f"there is no dispute {object_id}", dispute_id=object_id)
         return super().find(request, dispute.milestone_id)
@@ -150,7 +151,7 @@ def signed_action(
         def post(self, request: Request, object_id: int) -> Response:
             *_, prepared = self.prepare(request, object_id, inputs)
             message = signing.message_to_sign(
-                request.user,
+                caller(request),
                 action=str(action),
                 message=prepared.message,
                 signer=prepared.signer,
@@ -169,7 +170,7 @@ def signed_action(
         def post(self, request: Request, object_id: int) -> Response:
             entered, deal, milestone, inputs_, prepared = self.prepare(request, object_id, signed_inputs)
             signature = signing.verified(
-                request.user,
+                caller(request),
                 message=prepared.message,
                 signer=prepared.signer,
                 signature=entered.validated_data.get("signature"),
@@ -178,7 +179,7 @@ def signed_action(
                 action=action,
                 transaction_id=deal.pk,
                 milestone_id=milestone.pk if milestone is not None else None,
-                actor=request.user,
+                actor=caller(request),
                 inputs=inputs_,
                 deadline=prepared.deadline_at,
                 signature=signature,
@@ -186,7 +187,7 @@ def signed_action(
             return Response(IntentSerializer(intent).data, status=status.HTTP_202_ACCEPTED)
 
     for view, suffix in ((Prepare, "Prepare"), (Request_, "")):
-        view.action, view.inputs_serializer = action, inputs
+        view.verb, view.inputs_serializer = action, inputs
         view.__name__ = view.__qualname__ = f"{suffix}{name}"
     return Prepare.as_view(), Request_.as_view()
 

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from api.callers import caller
 from api.intents import intents_visible_to
 from common.errors import NotFound
 from documents import queries as document_queries
@@ -41,7 +42,7 @@ class Task(APIView):
     def get(self, request: Request, task_id: str) -> Response:
         """How far a task is that concerns you."""
         found = OutboxMessage.objects.filter(task_id=task_id).first()
-        if found is None or not _concerns(request.user, found):
+        if found is None or not _concerns(caller(request), found):
             raise NotFound(f"there is no task {task_id}", task_id=task_id)
         return Response(TaskSerializer(found).data)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework.generics import ListAPIView, RetrieveAPIView
 
+from api.callers import caller
 from api.milestones import DisputeSerializer
 from transactions import queries
 from transactions.models import Dispute
@@ -23,7 +24,7 @@ class Disputes(ListAPIView[Dispute]):
     filterset_fields = ["status"]
 
     def get_queryset(self) -> Any:
-        return _listed(self.request.user)
+        return _listed(caller(self.request))
 
 
 class DisputeDetail(RetrieveAPIView[Dispute]):
@@ -34,4 +35,4 @@ class DisputeDetail(RetrieveAPIView[Dispute]):
     lookup_url_kwarg = "object_id"
 
     def get_queryset(self) -> Any:
-        return _listed(self.request.user)
+        return _listed(caller(self.request))

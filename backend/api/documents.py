@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from api.callers import caller
 from api.idempotency import idempotent
 from common.errors import DomainError
 from documents import intake
@@ -72,7 +73,7 @@ class Documents(ListAPIView[Document]):
     filterset_fields = ["state", "purpose"]
 
     def get_queryset(self) -> Any:
-        return document_queries.visible_to(self.request.user)
+        return document_queries.visible_to(caller(self.request))
 
     @idempotent
     @extend_schema(request=UploadSerializer, responses={201: ReceivedDocumentSerializer})
@@ -81,7 +82,7 @@ class Documents(ListAPIView[Document]):
         entered = UploadSerializer(data=request.data)
         entered.is_valid(raise_exception=True)
         document = intake.receive_document(
-            owner=request.user, purpose=entered.validated_data["purpose"], upload=entered.validated_data["file"]
+            owner=caller(request), purpose=entered.validated_data["purpose"], upload=entered.validated_data["file"]
         )
         return Response(ReceivedDocumentSerializer(document).data, status=status.HTTP_201_CREATED)
 
@@ -94,7 +95,7 @@ class DocumentDetail(RetrieveAPIView[Document]):
     lookup_url_kwarg = "document_id"
 
     def get_queryset(self) -> Any:
-        return queries.documents_readable_by(self.request.user)
+        return queries.documents_readable_by(caller(self.request))
 
 
 class Download(APIView):
@@ -107,7 +108,7 @@ class Download(APIView):
     )
     def get(self, request: Request, document_id: int) -> Any:
         """The file itself, always as an attachment: nothing that people upload is shown in our own name."""
-        document = queries.get_readable_document(request.user, document_id)
+        document = queries.get_readable_document(caller(request), document_id)
         if document.state != Document.State.CLEAN:
             raise DocumentNotReadable("this file has not passed its check", state=document.state)
         response = FileResponse(document.file.open("rb"), as_attachment=True, filename=document.filename)

@@ -9,9 +9,9 @@ from rest_framework import serializers
 from common.money import to_decimal, to_units
 from users.models import address_validator
 
-AMOUNT = re.compile(r"^\d{1,60}(\.\d{1,36})?$")
+AMOUNT = re.compile(r"^[0-9]{1,60}(\.[0-9]{1,36})?$")
 AMOUNT_SCHEMA = {"type": "string", "pattern": AMOUNT.pattern, "examples": ["1250.00"]}
-UNITS_SCHEMA = {"type": "string", "pattern": r"^\d{1,78}$", "examples": ["1250000000"]}
+UNITS_SCHEMA = {"type": "string", "pattern": r"^[0-9]{1,78}$", "examples": ["1250000000"]}
 
 
 def amount_text(units: int, *, decimals: int) -> str:
@@ -34,7 +34,7 @@ class AmountField(serializers.Field[str, Any, Any, Any]):
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("not_text")
-        if not AMOUNT.match(data):
+        if not AMOUNT.fullmatch(data):
             self.fail("not_an_amount")
         return str(data)
 

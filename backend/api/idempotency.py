@@ -19,6 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.encoders import JSONEncoder
 
+from api.callers import caller
 from api.models import IdempotentRequest
 from api.problems import IdempotencyInProgress, IdempotencyKeyInvalid, IdempotencyKeyReused
 from common.clock import utc_now
@@ -61,13 +62,13 @@ def idempotent(handler: View) -> View:
 
 def _claim(request: Request, key: str, fingerprint: str) -> tuple[IdempotentRequest, bool]:
     """The key's row and whether this request is the first to use it; waits for one that is under way."""
-    IdempotentRequest.objects.filter(user=request.user, key=key, created_at__lt=utc_now() - LIFETIME).delete()
+    IdempotentRequest.objects.filter(user=caller(request), key=key, created_at__lt=utc_now() - LIFETIME).delete()
     try:
         with db_transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute("SET LOCAL lock_timeout = %s", [WAIT_MILLISECONDS])
             found = IdempotentRequest.objects.get_or_create(
-                user=request.user, key=key, defaults={"fingerprint": fingerprint}
+                user=caller(request), key=key, defaults={"fingerprint": fingerprint}
             )
             with connection.cursor() as cursor:
                 cursor.execute("SET LOCAL lock_timeout = DEFAULT")

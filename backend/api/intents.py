@@ -6,6 +6,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.generics import RetrieveAPIView
 
+from api.callers import caller
 from chain.models import ChainTransaction
 from transactions import queries
 from transactions.models import ActionIntent
@@ -58,4 +59,4 @@ class Intent(RetrieveAPIView[ActionIntent]):
     lookup_url_kwarg = "intent_id"
 
     def get_queryset(self) -> Any:
-        return intents_visible_to(self.request.user)
+        return intents_visible_to(caller(self.request))

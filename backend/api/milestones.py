@@ -7,6 +7,7 @@ from rest_framework import serializers
 from rest_framework.generics import RetrieveAPIView
 
 from api.accounts import PersonSerializer
+from api.callers import caller
 from api.documents import DocumentSerializer
 from api.fields import AmountOut, UnitsOut
 from api.intents import IntentSerializer
@@ -156,4 +157,4 @@ class MilestoneDetail(RetrieveAPIView[Milestone]):
     lookup_url_kwarg = "object_id"
 
     def get_queryset(self) -> Any:
-        return queries.milestones_visible_to(self.request.user)
+        return queries.milestones_visible_to(caller(self.request))

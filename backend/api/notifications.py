@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView
 
+from api.callers import caller
 from notifications.models import Notification
 
 
@@ -36,4 +37,4 @@ class Notifications(ListAPIView[Notification]):
     filterset_fields = ["kind", "channel", "state"]
 
     def get_queryset(self) -> Any:
-        return Notification.objects.filter(recipient=self.request.user)
+        return Notification.objects.filter(recipient=caller(self.request))

@@ -4,7 +4,7 @@ A domain error's own data becomes members of the problem (`allowed`, `field`, ..
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.conf import settings
@@ -110,7 +110,7 @@ def problem(
     code: str,
     detail: str,
     headers: dict[str, str] | None = None,
-    **members: Any,
+    members: Mapping[str, Any] | None = None,
 ) -> Response:
     """A problem document. `members` that are None or would hide a standard one are left out."""
     body: dict[str, Any] = {
@@ -122,7 +122,7 @@ def problem(
     }
     if request is not None:
         body["instance"] = request.path
-    body |= {name: value for name, value in members.items() if name not in body and value is not None}
+    body |= {name: value for name, value in (members or {}).items() if name not in body and value is not None}
     return Response(body, status=status, content_type=CONTENT_TYPE, headers=headers)
 
 
@@ -139,7 +139,8 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     request = context.get("request")
     set_rollback()
     if isinstance(error, DomainError):
-        return problem(request, status=status_of(error), code=error.code, detail=error.message, **error.data)
+        data: dict[str, Any] = {**error.data}
+        return problem(request, status=status_of(error), code=error.code, detail=error.message, members=data)
     if isinstance(error, Http404):
         error = exceptions.NotFound()
     elif isinstance(error, PermissionDenied):
@@ -151,7 +152,7 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
             status=422,
             code="invalid",
             detail="; ".join(f"{item['field']}: {item['message']}" for item in errors) or "the request is not right",
-            errors=errors,
+            members={"errors": errors},
         )
     if isinstance(error, exceptions.APIException):
         return _of_api_exception(request, error)

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from api.accounts import PersonSerializer
+from api.callers import caller
 from api.documents import DocumentSerializer
 from api.idempotency import idempotent
 from users import queries, verification
@@ -77,7 +78,7 @@ class Profile(APIView):
 
     @extend_schema(responses=SellerProfileSerializer)
     def get(self, request: Request) -> Response:
-        profile = SellerProfile.objects.filter(user=request.user).first()
+        profile = SellerProfile.objects.filter(user=caller(request)).first()
         if profile is None:
             raise NotFound("you have no seller profile yet; PUT makes one")
         return Response(SellerProfileSerializer(profile).data)
@@ -87,7 +88,7 @@ class Profile(APIView):
         """Create or change it. Name and kind stand still while they are in review or verified."""
         entered = SellerProfileSerializer(data=request.data)
         entered.is_valid(raise_exception=True)
-        profile = verification.save_profile(user=request.user, **entered.validated_data)
+        profile = verification.save_profile(user=caller(request), **entered.validated_data)
         return Response(SellerProfileSerializer(profile).data)
 
 
@@ -98,7 +99,7 @@ class HandIn(APIView):
         """Hand in documents that prove who you are: PENDING until a reviewer decides."""
         entered = HandInSerializer(data=request.data)
         entered.is_valid(raise_exception=True)
-        found = verification.submit_for_verification(user=request.user, **entered.validated_data)
+        found = verification.submit_for_verification(user=caller(request), **entered.validated_data)
         return Response(VerificationRequestSerializer(found).data, status=status.HTTP_201_CREATED)
 
 
@@ -110,7 +111,7 @@ class Verifications(ListAPIView[VerificationRequest]):
     filterset_fields = ["decision"]
 
     def get_queryset(self) -> Any:
-        return queries.verification_requests_visible_to(self.request.user)
+        return queries.verification_requests_visible_to(caller(self.request))
 
 
 class Verification(RetrieveAPIView[VerificationRequest]):
@@ -121,7 +122,7 @@ class Verification(RetrieveAPIView[VerificationRequest]):
     lookup_url_kwarg = "request_id"
 
     def get_queryset(self) -> Any:
-        return queries.verification_requests_visible_to(self.request.user)
+        return queries.verification_requests_visible_to(caller(self.request))
 
 
 class Decision(APIView):
@@ -133,5 +134,7 @@ class Decision(APIView):
         """A reviewer's decision, once per request; the seller is told by mail."""
         entered = DecisionSerializer(data=request.data)
         entered.is_valid(raise_exception=True)
-        found = verification.decide_verification(request_id=request_id, reviewer=request.user, **entered.validated_data)
+        found = verification.decide_verification(
+            request_id=request_id, reviewer=caller(request), **entered.validated_data
+        )
         return Response(VerificationRequestSerializer(found).data)

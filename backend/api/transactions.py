@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 
 from api import signing
 from api.accounts import PersonSerializer
+from api.callers import caller
 from api.documents import DocumentSerializer
 from api.fields import AddressField, AmountField, AmountOut, UnitsOut, units_of
 from api.idempotency import idempotent
@@ -127,13 +128,20 @@ class MilestoneDraftSerializer(serializers.Serializer[Any]):
     amount = AmountField(help_text="in whole tokens, as text")
     deliver_by = serializers.DateTimeField()
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        # Milestones are replaced as a whole, so one of a PATCH is as complete as any: DRF would let it be partial.
+        missing = [name for name in ("title", "amount", "deliver_by") if name not in attrs]
+        if missing:
+            raise serializers.ValidationError({name: ["This field is required."] for name in missing}, code="required")
+        return attrs
+
 
 class _DraftFields(serializers.Serializer[Any]):
     """What may be changed as long as it is a draft."""
 
     title = serializers.CharField(max_length=140)
     description = serializers.CharField(max_length=20_000, allow_blank=True, default="")
-    milestones = MilestoneDraftSerializer(many=True, min_length=1, max_length=32)
+    milestones = serializers.ListField(child=MilestoneDraftSerializer(), min_length=1, max_length=32)
     accept_by = serializers.DateTimeField(required=False, help_text="14 days from now unless said")
     review_seconds = serializers.IntegerField(min_value=1, default=7 * DAY)
     revision_seconds = serializers.IntegerField(min_value=1, default=7 * DAY)
@@ -207,7 +215,7 @@ class TransactionFilter(django_filters.FilterSet):
         fields = ["status", "role", "title"]
 
     def by_role(self, found: Any, name: str, value: str) -> Any:
-        return found.filter(**{value.lower(): self.request.user})
+        return found.filter(**{value.lower(): caller(self.request)})
 
 
 class Transactions(ListAPIView[EscrowTransaction]):
@@ -218,7 +226,7 @@ class Transactions(ListAPIView[EscrowTransaction]):
     filterset_class = TransactionFilter
 
     def get_queryset(self) -> Any:
-        return queries.visible_to(self.request.user).prefetch_related("milestones")
+        return queries.visible_to(caller(self.request)).prefetch_related("milestones")
 
     @idempotent
     @extend_schema(request=DraftSerializer, responses={201: TransactionSerializer})
@@ -229,7 +237,7 @@ class Transactions(ListAPIView[EscrowTransaction]):
         given = entered.validated_data
         token = _token(given.get("token"))
         deal = lifecycle.draft_transaction(
-            author=request.user,
+            author=caller(request),
             author_role=given["author_role"],
             counterparty=_counterparty(given["counterparty_email"]),
             arbiter=_arbiter(given["arbiter_id"]),
@@ -246,7 +254,7 @@ class Transactions(ListAPIView[EscrowTransaction]):
             timeout_seller_bps=given["timeout_seller_bps"],
             fee_bps=settings.ESCROW_FEE_BPS,
             fee_recipient=settings.ESCROW_FEE_RECIPIENT,
-            attachments=_attachments(request.user, given["document_ids"]),
+            attachments=_attachments(caller(request), given["document_ids"]),
         )
         return _shown(request, deal.pk, status.HTTP_201_CREATED)
 
@@ -259,12 +267,14 @@ class TransactionDetail(RetrieveAPIView[EscrowTransaction]):
     lookup_url_kwarg = "object_id"
 
     def get_queryset(self) -> Any:
-        return queries.visible_to(self.request.user).prefetch_related("milestones__transaction__token", "attachments")
+        return queries.visible_to(caller(self.request)).prefetch_related(
+            "milestones__transaction__token", "attachments"
+        )
 
     @extend_schema(request=DraftChangesSerializer, responses=TransactionSerializer)
     def patch(self, request: Request, object_id: int) -> Response:
         """Change your draft; what is not given stays as it is, `milestones` are replaced as a whole."""
-        deal = queries.get_visible(request.user, object_id)
+        deal = queries.get_visible(caller(request), object_id)
         entered = DraftChangesSerializer(data=request.data, partial=True)
         entered.is_valid(raise_exception=True)
         changes = dict(entered.validated_data)
@@ -274,10 +284,10 @@ class TransactionDetail(RetrieveAPIView[EscrowTransaction]):
             changes["accept_by"] = changes["accept_by"].replace(microsecond=0)
         lifecycle.edit_draft(
             transaction_id=deal.pk,
-            actor=request.user,
+            actor=caller(request),
             changes=changes,
             milestones=None if milestones is None else _milestones(milestones, deal.token),
-            attachments=None if document_ids is None else _attachments(request.user, document_ids),
+            attachments=None if document_ids is None else _attachments(caller(request), document_ids),
         )
         return _shown(request, deal.pk)
 
@@ -285,26 +295,26 @@ class TransactionDetail(RetrieveAPIView[EscrowTransaction]):
 class PrepareTerms(APIView):
     """The message by which a party accepts the terms: the author when proposing, the other one when accepting."""
 
-    action = ""
+    verb = ""
 
     @extend_schema(request=None, responses=signing.MessageToSignSerializer)
     def post(self, request: Request, object_id: int) -> Response:
         """The terms to sign, as EIP-712 typed data. Changes nothing."""
-        deal = queries.get_visible(request.user, object_id)
-        check_allowed(rules.Action(self.action), deal, request.user)
-        message = lifecycle.acceptance_message(deal, actor=request.user)
+        deal = queries.get_visible(caller(request), object_id)
+        check_allowed(rules.Action(self.verb), deal, caller(request))
+        message = lifecycle.acceptance_message(deal, actor=caller(request))
         prepared = signing.message_to_sign(
-            request.user,
-            action=self.action,
+            caller(request),
+            action=self.verb,
             message=message,
-            signer=_terms_signer(deal, request.user, message),
+            signer=_terms_signer(deal, caller(request), message),
             deadline=deal.accept_by,
         )
         return Response(signing.MessageToSignSerializer(prepared).data)
 
 
 class SignTerms(APIView):
-    action = ""
+    verb = ""
 
     @idempotent
     @extend_schema(request=signing.SignatureSerializer, responses=TransactionSerializer)
@@ -312,22 +322,22 @@ class SignTerms(APIView):
         """Sign the terms: the author proposes them, the other party accepts them."""
         entered = signing.SignatureSerializer(data=request.data)
         entered.is_valid(raise_exception=True)
-        deal = queries.get_visible(request.user, object_id)
-        check_allowed(rules.Action(self.action), deal, request.user)
-        message = lifecycle.acceptance_message(deal, actor=request.user)
+        deal = queries.get_visible(caller(request), object_id)
+        check_allowed(rules.Action(self.verb), deal, caller(request))
+        message = lifecycle.acceptance_message(deal, actor=caller(request))
         signature = signing.verified(
-            request.user,
+            caller(request),
             message=message,
-            signer=_terms_signer(deal, request.user, message),
+            signer=_terms_signer(deal, caller(request), message),
             signature=entered.validated_data.get("signature"),
         )
-        verb = lifecycle.propose if self.action == rules.Action.PROPOSE else lifecycle.accept
-        verb(transaction_id=deal.pk, actor=request.user, signature=signature)
+        verb = lifecycle.propose if self.verb == rules.Action.PROPOSE else lifecycle.accept
+        verb(transaction_id=deal.pk, actor=caller(request), signature=signature)
         return _shown(request, deal.pk)
 
 
 class EndBeforeMoney(APIView):
-    action = ""
+    verb = ""
 
     @idempotent
     @extend_schema(request=ReasonSerializer, responses=TransactionSerializer)
@@ -335,9 +345,9 @@ class EndBeforeMoney(APIView):
         """Say no, or call it off, before any money came. Nothing is signed: nothing is on the chain yet."""
         entered = ReasonSerializer(data=request.data)
         entered.is_valid(raise_exception=True)
-        deal = queries.get_visible(request.user, object_id)
-        verb = lifecycle.decline if self.action == rules.Action.DECLINE else lifecycle.cancel
-        verb(transaction_id=deal.pk, actor=request.user, reason=entered.validated_data["reason"])
+        deal = queries.get_visible(caller(request), object_id)
+        verb = lifecycle.decline if self.verb == rules.Action.DECLINE else lifecycle.cancel
+        verb(transaction_id=deal.pk, actor=caller(request), reason=entered.validated_data["reason"])
         return _shown(request, deal.pk)
 
 
@@ -349,7 +359,7 @@ class Timeline(ListAPIView[Event]):
     filterset_fields: tuple[str, ...] = ()
 
     def get_queryset(self) -> Any:
-        deal = queries.get_visible(self.request.user, self.kwargs["object_id"])
+        deal = queries.get_visible(caller(self.request), self.kwargs["object_id"])
         return Event.objects.filter(transaction=deal).select_related("actor").order_by()
 
 
@@ -361,22 +371,22 @@ class Reviews(ListAPIView[Review]):
     filterset_fields: tuple[str, ...] = ()
 
     def get_queryset(self) -> Any:
-        deal = queries.get_visible(self.request.user, self.kwargs["object_id"])
+        deal = queries.get_visible(caller(self.request), self.kwargs["object_id"])
         return Review.objects.filter(transaction=deal).select_related("author", "subject")
 
     @idempotent
     @extend_schema(request=ReviewSerializer, responses={201: ReviewSerializer})
     def post(self, request: Request, object_id: int) -> Response:
         """Review the other party, once, after the end. With both reviews in, the transaction is CLOSED."""
-        deal = queries.get_visible(request.user, object_id)
+        deal = queries.get_visible(caller(request), object_id)
         entered = ReviewSerializer(data=request.data)
         entered.is_valid(raise_exception=True)
-        review = lifecycle.leave_review(transaction_id=deal.pk, author=request.user, **entered.validated_data)
+        review = lifecycle.leave_review(transaction_id=deal.pk, author=caller(request), **entered.validated_data)
         return Response(ReviewSerializer(review).data, status=status.HTTP_201_CREATED)
 
 
 def _shown(request: Request, transaction_id: int, status_code: int = status.HTTP_200_OK) -> Response:
-    deal = queries.get_visible(request.user, transaction_id)
+    deal = queries.get_visible(caller(request), transaction_id)
     return Response(TransactionSerializer(deal, context={"request": request}).data, status=status_code)
 
 
@@ -413,7 +423,7 @@ def _milestones(entered: list[dict[str, Any]], token: Token) -> list[MilestoneDr
     return [
         MilestoneDraft(
             title=item["title"],
-            description=item["description"],
+            description=item.get("description", ""),
             amount_units=units_of(item["amount"], decimals=token.decimals, field=f"milestones.{position}.amount"),
             deliver_by=item["deliver_by"].replace(microsecond=0),
         )

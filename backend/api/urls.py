@@ -56,32 +56,32 @@ urlpatterns = [
     path("transactions/<int:object_id>/", transactions.TransactionDetail.as_view(), name="transaction"),
     path(
         "transactions/<int:object_id>/propose/prepare/",
-        transactions.PrepareTerms.as_view(action="propose"),
+        transactions.PrepareTerms.as_view(verb="propose"),
         name="transaction-propose-prepare",
     ),
     path(
         "transactions/<int:object_id>/propose/",
-        transactions.SignTerms.as_view(action="propose"),
+        transactions.SignTerms.as_view(verb="propose"),
         name="transaction-propose",
     ),
     path(
         "transactions/<int:object_id>/accept/prepare/",
-        transactions.PrepareTerms.as_view(action="accept"),
+        transactions.PrepareTerms.as_view(verb="accept"),
         name="transaction-accept-prepare",
     ),
     path(
         "transactions/<int:object_id>/accept/",
-        transactions.SignTerms.as_view(action="accept"),
+        transactions.SignTerms.as_view(verb="accept"),
         name="transaction-accept",
     ),
     path(
         "transactions/<int:object_id>/decline/",
-        transactions.EndBeforeMoney.as_view(action="decline"),
+        transactions.EndBeforeMoney.as_view(verb="decline"),
         name="transaction-decline",
     ),
     path(
         "transactions/<int:object_id>/cancel/",
-        transactions.EndBeforeMoney.as_view(action="cancel"),
+        transactions.EndBeforeMoney.as_view(verb="cancel"),
         name="transaction-cancel",
     ),
     *_signed("transactions", "fund", actions.FUND),

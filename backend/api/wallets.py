@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from api.callers import caller
 from api.fields import AddressField, AmountField, units_of
 from api.idempotency import idempotent
 from api.signing import TypedDataSerializer
@@ -69,7 +70,7 @@ class Wallets(APIView):
     @extend_schema(responses=WalletSerializer(many=True))
     def get(self, request: Request) -> Response:
         """My wallets; terms name the primary one."""
-        return Response(WalletSerializer(request.user.wallets.order_by("-is_primary", "id"), many=True).data)
+        return Response(WalletSerializer(caller(request).wallets.order_by("-is_primary", "id"), many=True).data)
 
 
 class Challenges(APIView):
@@ -79,7 +80,7 @@ class Challenges(APIView):
         """Ask for a text (EIP-4361) that proves a wallet when it signs it."""
         entered = ChallengeRequestSerializer(data=request.data)
         entered.is_valid(raise_exception=True)
-        challenge = wallets.create_challenge(user=request.user, **entered.validated_data)
+        challenge = wallets.create_challenge(user=caller(request), **entered.validated_data)
         return Response(ChallengeSerializer(challenge).data, status=status.HTTP_201_CREATED)
 
 
@@ -91,9 +92,9 @@ class Link(APIView):
         entered = LinkSerializer(data=request.data)
         entered.is_valid(raise_exception=True)
         nonce = entered.validated_data["nonce"]
-        challenge = wallets.get_challenge(user=request.user, nonce=nonce)
+        challenge = wallets.get_challenge(user=caller(request), nonce=nonce)
         proof = signatures.verify_text(challenge.message, entered.validated_data["signature"], challenge.address)
-        wallet = wallets.link_wallet(user=request.user, nonce=nonce, proof=proof)
+        wallet = wallets.link_wallet(user=caller(request), nonce=nonce, proof=proof)
         return Response(WalletSerializer(wallet).data, status=status.HTTP_201_CREATED)
 
 
@@ -102,7 +103,7 @@ class Primary(APIView):
     @extend_schema(request=None, responses=WalletSerializer)
     def post(self, request: Request, wallet_id: int) -> Response:
         """Name this wallet in new terms. Terms that were signed before keep theirs."""
-        wallet = wallets.make_primary(user=request.user, wallet_id=wallet_id)
+        wallet = wallets.make_primary(user=caller(request), wallet_id=wallet_id)
         if wallet is None:
             raise NotFound
         return Response(WalletSerializer(wallet).data)
@@ -116,10 +117,10 @@ class Sandbox(APIView):
         """Development only: a wallet whose key the platform holds, with test money. Again: more test money."""
         entered = SandboxRequestSerializer(data=request.data)
         entered.is_valid(raise_exception=True)
-        wallet = sandbox.create_wallet(request.user)
+        wallet = sandbox.create_wallet(caller(request))
         amount = entered.validated_data.get("amount")
         more = {} if amount is None else {"units": units_of(amount, decimals=6, field="amount")}
-        minted = sandbox.fund(request.user, **more)
+        minted = sandbox.fund(caller(request), **more)
         wallet.funding_tx_hash = minted.tx_hash  # type: ignore[attr-defined]
         return Response(SandboxWalletSerializer(wallet).data, status=status.HTTP_201_CREATED)
 
@@ -136,7 +137,7 @@ class SandboxSign(APIView):
             digest = terms.digest_of(message)
         except (ValueError, TypeError, KeyError, OverflowError) as error:
             raise serializers.ValidationError({"typed_data": [f"it is no EIP-712 message: {error}"]}) from error
-        return Response({"signature": sandbox.sign(request.user, message), "digest": digest})
+        return Response({"signature": sandbox.sign(caller(request), message), "digest": digest})
 
 
 def _refuse_foreign_domain(domain: dict[str, Any]) -> None:

@@ -117,7 +117,7 @@ def _problem_of(document: Document) -> tuple[str, str]:
             if digest.hexdigest() != document.sha256:
                 return "the stored file is not the one that was uploaded", ""
             source.seek(0)
-            verdict = scanning.check(source, document.filename)
+            verdict = scanning.check(source.file, document.filename)
     except FileNotFoundError:
         return "the file is missing from the storage", ""
     return verdict.problem, verdict.content_type

@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import IO
 
 import puremagic
 
@@ -71,7 +71,7 @@ def find_type(head: bytes, filename: str) -> str:
     return wanted if wanted in found else ""
 
 
-def check(source: BinaryIO, filename: str) -> Verdict:
+def check(source: IO[bytes], filename: str) -> Verdict:
     """Look through a whole file. `source` is seekable; at most CHUNK_BYTES of it are held at once."""
     head = source.read(HEAD_BYTES)
     content_type = find_type(head, filename)
@@ -99,7 +99,7 @@ def _is_plain_text(head: bytes) -> bool:
     return True
 
 
-def _problem_of_text(source: BinaryIO) -> str:
+def _problem_of_text(source: IO[bytes]) -> str:
     left_over = b""
     while chunk := source.read(CHUNK_BYTES):
         if b"\x00" in chunk:
@@ -115,7 +115,7 @@ def _problem_of_text(source: BinaryIO) -> str:
     return "it is not plain text in UTF-8" if left_over else ""
 
 
-def _problem_of_pdf(source: BinaryIO) -> str:
+def _problem_of_pdf(source: IO[bytes]) -> str:
     overlap = b""
     has_end = is_encrypted = False
     while chunk := source.read(CHUNK_BYTES):
@@ -131,7 +131,7 @@ def _problem_of_pdf(source: BinaryIO) -> str:
     return "" if has_end else "the PDF is cut off"
 
 
-def _problem_of_zip(source: BinaryIO, content_type: str) -> str:
+def _problem_of_zip(source: IO[bytes], content_type: str) -> str:
     try:
         with zipfile.ZipFile(source) as archive:
             entries = archive.infolist()

@@ -132,10 +132,12 @@ class Client:
     def upload(self, filename: str, content: bytes, purpose: str) -> Json:
         """Upload a file and wait for its check, which the worker makes."""
         document: Json = self.call("POST", "documents/", files={"file": (filename, content)}, data={"purpose": purpose})
-        wait_until(
-            lambda: document.update(self.get(f"documents/{document['id']}/")) or document["state"] != "RECEIVED",
-            f"the check of {filename}",
-        )
+
+        def is_checked() -> bool:
+            document.update(self.get(f"documents/{document['id']}/"))
+            return bool(document["state"] != "RECEIVED")
+
+        wait_until(is_checked, f"the check of {filename}")
         if document["state"] != "CLEAN":
             raise DemoFailed(f"{filename} was refused: {document['rejection_reason']}")
         return document
@@ -626,9 +628,14 @@ class Node:
             raise DemoFailed(f"the node does not answer {method}: {type(error).__name__}") from error
 
     def receipt(self, tx_hash: str) -> Json:
-        found: list[Json] = []
-        wait_until(lambda: bool(found.append(self.call("eth_getTransactionReceipt", tx_hash)) or found[-1]), tx_hash)
-        return found[-1]
+        found: Json = {}
+
+        def is_mined() -> bool:
+            found.update(self.call("eth_getTransactionReceipt", tx_hash) or {})
+            return bool(found)
+
+        wait_until(is_mined, f"the transaction {tx_hash}")
+        return found
 
     def balance(self, token: str, account: str) -> int:
         return self._read(token, "balanceOf(address)", account.removeprefix("0x").rjust(64, "0"))
