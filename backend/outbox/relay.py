@@ -33,13 +33,12 @@ BATCH = 200  # rows per claim
 POLL_SECONDS = 1.0  # the fallback if a notification is lost, and how soon an end of the parent is seen
 SWEEP_SECONDS = 2.0  # how often rows of dead workers are looked for
 STANDBY_SECONDS = 1.0  # how often a relay that does not lead tries to
-NEARLY_EMPTY = 16  # messages; a queue this short has passed on what was published a lease ago
 
 _QUEUES = """
 WITH RECURSIVE waiting AS (
-    (SELECT queue FROM outbox_message WHERE state = %(state)s ORDER BY queue LIMIT 1)
+    (SELECT queue FROM outbox_message WHERE state = 'PENDING' ORDER BY queue LIMIT 1)
     UNION ALL
-    SELECT (SELECT queue FROM outbox_message WHERE state = %(state)s AND queue > waiting.queue ORDER BY queue LIMIT 1)
+    SELECT (SELECT queue FROM outbox_message WHERE state = 'PENDING' AND queue > waiting.queue ORDER BY queue LIMIT 1)
     FROM waiting WHERE waiting.queue IS NOT NULL
 ) SELECT queue FROM waiting WHERE queue IS NOT NULL
 """
@@ -160,16 +159,17 @@ class Relay:
         """Publish what is due and what seems lost, queue by queue. Returns how many, and if no queue is full."""
         published, room_left = 0, True
         limit = settings.OUTBOX_QUEUE_LIMIT
-        for queue in self._queues_with("PENDING"):
+        for queue in self._queues_waiting():
             room = min(limit - self._broker.length(queue), BATCH)
             if room <= 0:
                 room_left = False
                 continue
             published += self._publish(_TAKE_DUE, queue=queue, limit=room, grace=0)
-        for queue in self._queues_with("PUBLISHED"):
+        for queue, in_the_queue in self._published():
             length = self._broker.length(queue)
-            # In a queue that still holds messages ours is probably among them: wait much longer before doubling it.
-            grace = 0 if length <= NEARLY_EMPTY else 10 * settings.OUTBOX_LEASE_SECONDS
+            # As many messages as rows: none seems lost, they only wait long. Doubling them would make that worse, so
+            # it is done much later, for the case that the messages are others' after all.
+            grace = 0 if length < in_the_queue else 10 * settings.OUTBOX_LEASE_SECONDS
             room = min(limit - length, BATCH)
             if room > 0:
                 published += self._publish(_TAKE_LOST, queue=queue, limit=room, grace=grace)
@@ -213,10 +213,16 @@ class Relay:
             if cursor.rowcount:
                 logger.warning("the broker has lost its memory: publishing %s tasks again", cursor.rowcount)
 
-    def _queues_with(self, state: str) -> list[str]:
+    def _queues_waiting(self) -> list[str]:
         with connection.cursor() as cursor:
-            cursor.execute(_QUEUES, {"state": state})
+            cursor.execute(_QUEUES)
             return [queue for (queue,) in cursor.fetchall()]
+
+    def _published(self) -> list[tuple[str, int]]:
+        """Queues with the number of rows in them that no worker has begun; at most OUTBOX_QUEUE_LIMIT or so each."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT queue, count(*) FROM outbox_message WHERE state = 'PUBLISHED' GROUP BY queue")
+            return cursor.fetchall()
 
     def _idle_seconds(self, room_left: bool) -> float:
         if not room_left:

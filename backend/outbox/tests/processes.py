@@ -151,6 +151,7 @@ def celery_environment(redis: RedisServer, **more: str) -> dict[str, str]:
         "CELERY_RESULT_BACKEND": redis.url,
         "SECRET_KEY": settings.SECRET_KEY,
         "OUTBOX_MAX_LOSSES": "3",
+        "OUTBOX_LEASE_SECONDS": "2",
         "CELERY_SKIP_CHECKS": "1",
         "PYTHONUNBUFFERED": "1",
         **more,

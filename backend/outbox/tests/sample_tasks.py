@@ -39,6 +39,16 @@ def die_once(name: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+@shared_task(bind=True, atomic=True)
+def lose_database_once(self: Any, name: str) -> None:
+    """End its own database session, the first time."""
+    leave_effect(name)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT losses FROM outbox_message WHERE task_id = %s", [self.request.id])
+        if cursor.fetchone() == (0,):
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
 @shared_task
 def die_always(name: str) -> None:
     leave_effect(name)

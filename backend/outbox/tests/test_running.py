@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 
 import pytest
@@ -22,6 +23,7 @@ from outbox.tests.sample_tasks import (
     die_once,
     fail_always,
     fail_twice,
+    lose_database_once,
     never_end,
     note,
     note_slowly,
@@ -59,7 +61,7 @@ class TestCommittedCall:
         assert result.get(timeout=10) == 3
         assert AsyncResult(result.id).status == "SUCCESS"
         done = row(result)
-        assert (done.state, done.result, done.attempts, done.publishes, done.losses) == (State.DONE, 3, 1, 1, 0)
+        assert (done.state, done.result, done.attempts, done.losses) == (State.DONE, 3, 1, 0)
         times = [done.created_at, done.published_at, done.started_at, done.finished_at]
         assert None not in times and times == sorted(filter(None, times))
         assert done.worker.startswith("celery@")
@@ -138,6 +140,14 @@ class TestFailingTask:
         assert effects("long") == 1
 
 
+class TestLostDatabase:
+    def test_session_that_ends_under_a_task_is_no_failure_of_the_task(
+        self, worker: CeleryProcess, effects: Effects
+    ) -> None:
+        done = settled(lose_database_once.delay("session"))
+        assert (done.state, done.losses, done.attempts, effects("session")) == (State.DONE, 1, 2, 1)
+
+
 class TestSecondDelivery:
     def test_does_nothing_after_the_end(self, worker: CeleryProcess, effects: Effects) -> None:
         result = note.delay("once")
@@ -192,6 +202,19 @@ class TestKilledProcess:
 
 
 class TestLostBroker:
+    def test_message_that_is_lost_is_published_again_after_its_lease_and_one_that_waits_is_not(
+        self, worker: CeleryProcess
+    ) -> None:
+        result = add.apply_async((1, 2), queue="nobody-serves-this")
+        wait_until(lambda: row(result).state == State.PUBLISHED)
+        broker = Broker(current_app._get_current_object())
+        time.sleep(2.5)  # longer than the lease
+        assert row(result).publishes == 1
+        assert broker.length("nobody-serves-this") == 1
+        broker._channel()._purge("nobody-serves-this")
+        wait_until(lambda: broker.length("nobody-serves-this") == 1)
+        assert row(result).publishes == 2
+
     def test_redis_that_forgets_everything_mid_work_loses_and_doubles_nothing(
         self, worker: CeleryProcess, redis_server: RedisServer, effects: Effects
     ) -> None:
