@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.db import connection
 from django.db.models import QuerySet
@@ -13,6 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django_celery_beat.admin import PeriodicTaskAdmin
 from django_celery_beat.models import PeriodicTask
+from django_celery_results.models import GroupResult, TaskResult
 
 from outbox.models import OutboxMessage
 from outbox.operations import discard_tasks, retry_tasks
@@ -148,3 +150,9 @@ class ScheduleAdmin(PeriodicTaskAdmin):
 
 admin.site.unregister(PeriodicTask)
 admin.site.register(PeriodicTask, ScheduleAdmin)
+
+# The rows are the history: a second, empty list of results would only mislead.
+if not str(settings.CELERY_RESULT_BACKEND).startswith("django-db"):
+    for empty in (TaskResult, GroupResult):
+        if admin.site.is_registered(empty):
+            admin.site.unregister(empty)
