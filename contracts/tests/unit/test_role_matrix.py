@@ -184,9 +184,8 @@ def attempt(deal: Deal, action: str, role: str, *, signed: bool) -> None:
 
 
 def everything(deal: Deal) -> tuple:
-    """All that an action could change."""
-    accounts = [deal.vault.address, *(person.address for person in CAST.values()), deal.terms["fee_recipient"]]
-    return deal.state, deal.milestone(), [deal.token.balanceOf(account) for account in accounts]
+    """What an action can change: every one of them writes one of the two words."""
+    return deal.state, deal.milestone(), deal.token.balanceOf(deal.vault.address)
 
 
 @pytest.mark.parametrize("signed", [False, True], ids=["called", "signed"])
