@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from embedded import configuration
 from launcher.errors import LauncherError
 from launcher.places import BACKEND, CONTRACTS, PYTHON, REPOSITORY
 from launcher.stack import SERVERS, running_stack, say_on_stderr
@@ -46,6 +47,7 @@ def test(arguments: list[str]) -> int:
     pytest of the part that its paths lie in.
     """
     backend, contracts, rest = _choice(arguments)
+    configuration.stated(REPOSITORY)  # a mistake in .env is told now, not after the first half
     started = time.monotonic()
     total = Count()
     with tempfile.TemporaryDirectory(prefix="escrow-test-") as folder:
@@ -130,6 +132,7 @@ def lint(arguments: list[str]) -> int:
     """Run every check, two at a time; prints one line each, and the output of those that fail."""
     if arguments:
         raise LauncherError("`./escrow lint` takes no arguments")
+    configuration.stated(REPOSITORY)
     failed = 0
     with tempfile.TemporaryDirectory(prefix="escrow-lint-") as folder, ThreadPoolExecutor(2) as pool:
         for check, seconds, done in pool.map(_run, _checks(Path(folder))):

@@ -25,7 +25,10 @@ def run(arguments: list[str]) -> int:
     for name, look in LOOKS.items():
         try:
             well, text = look()
-        except (EmbeddedError, LauncherError, SystemExit) as error:
+        except SystemExit as error:  # the settings: without them there is nothing more to look at
+            print(f"todo  {name:<14}{error}")
+            return 1
+        except (EmbeddedError, LauncherError) as error:
             well, text = False, str(error)
         healthy = healthy and well
         print(f"{'ok  ' if well else 'todo'}  {name:<14}{text}")
