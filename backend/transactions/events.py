@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from outbox.publish import publish_fact
-
 from common.clock import utc_now
+from outbox.publish import publish_fact
 from transactions.models import EscrowTransaction, Event, Milestone
 
 

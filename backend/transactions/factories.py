@@ -102,7 +102,7 @@ class EscrowTransactionFactory(DjangoModelFactory[EscrowTransaction]):
     timeout_seller_bps = 5_000
 
     @factory.post_generation
-    def amounts(deal: EscrowTransaction, create: bool, extracted: Any, **kwargs: Any) -> None:  # type: ignore[misc]  # noqa: N805 - factory_boy passes the row
+    def amounts(deal: EscrowTransaction, create: bool, extracted: Any, **kwargs: Any) -> None:
         """Milestones of these amounts in base units; 400, 500 and 350 tUSDC unless told otherwise."""
         if not create:
             return

@@ -9,7 +9,7 @@ from common.clock import to_epoch, utc_now
 from documents.models import Document
 from transactions import rules
 from transactions.errors import NotFound, UnknownTransaction
-from transactions.models import Dispute, EscrowTransaction, Milestone, Submission, Terms
+from transactions.models import ActionIntent, Dispute, EscrowTransaction, Milestone, Submission, Terms
 from users.models import User, VerificationRequest
 
 
@@ -52,12 +52,13 @@ def disputes_visible_to(user: User) -> QuerySet[Dispute]:
 def documents_readable_by(user: User) -> QuerySet[Document]:
     """The files this user may open: his own, those of deals he sees, and for reviewers the sellers' proofs.
 
-    A submission's files are the other side's to read once the vault has recorded their hash.
+    A submission's files are the other side's to read once it is on its way to the vault, unless it never arrived.
     """
     if not user.is_authenticated:
         return Document.objects.none()
     deals = visible_to(user).values("pk")
-    handed_in = Submission.objects.filter(milestone__transaction__in=deals, confirmed_at__isnull=False)
+    on_its_way = Q(milestone__intents__action=rules.Action.SUBMIT, milestone__intents__status__in=ActionIntent.OPEN)
+    handed_in = Submission.objects.filter(Q(confirmed_at__isnull=False) | on_its_way, milestone__transaction__in=deals)
     readable = Q(owner=user) | Q(pk__in=handed_in.values("documents"))
     readable |= Q(
         pk__in=EscrowTransaction.attachments.through.objects.filter(escrowtransaction__in=deals).values("document")

@@ -50,7 +50,7 @@ class TestFindingOrStarting:
         with ThreadPoolExecutor(4) as pool:
             answers = list(pool.map(lambda _: run_python(code, var), range(4)))
         said = [answer for answer in answers if "started the embedded PostgreSQL" in answer]
-        assert len({re.match(r"\d+", answer)[0] for answer in answers}) == 1, answers
+        assert len({re.findall(r"^\d+", answer)[0] for answer in answers}) == 1, answers
         assert len(said) == 1, "the one that started it says so, in one line"
 
     def test_committed_data_survive_kill_9(self, var):

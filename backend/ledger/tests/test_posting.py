@@ -69,7 +69,7 @@ class TestPostTransfer:
         ],
     )
     def test_refuses_what_makes_no_sense(self, change: dict[str, Any]) -> None:
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match=r"\S"):
             fund(**change)
 
     def test_keeps_currencies_apart(self) -> None:

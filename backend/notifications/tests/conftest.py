@@ -23,7 +23,7 @@ class MailSink:
     answers: dict[str, str] = field(default_factory=dict)
     on_data: Callable[[], None] = lambda: None
 
-    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+    async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         if address in self.answers:
@@ -31,10 +31,10 @@ class MailSink:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         self.on_data()
         message = message_from_bytes(envelope.content or b"", policy=policy.default)  # type: ignore[arg-type]
-        self.taken.extend((address, message) for address in envelope.rcpt_tos)  # type: ignore[arg-type]
+        self.taken.extend((address, message) for address in envelope.rcpt_tos)
         return "250 taken"
 
     @property

@@ -6,6 +6,7 @@ from itertools import count
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from eth_typing import Hash32
 
 from common.clock import utc_now
 from transactions import lifecycle, terms
@@ -29,7 +30,7 @@ class Person:
 
     def sign(self, message: terms.TypedData) -> terms.VerifiedSignature:
         digest = terms.digest_of(message)
-        signed = self.key.unsafe_sign_hash(bytes.fromhex(digest[2:]))
+        signed = self.key.unsafe_sign_hash(Hash32(bytes.fromhex(digest[2:])))
         return terms.VerifiedSignature(
             digest=digest, signer=self.key.address, signature="0x" + signed.signature.hex().removeprefix("0x")
         )

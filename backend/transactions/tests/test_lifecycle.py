@@ -99,8 +99,8 @@ class TestAgreeing:
         with pytest.raises(InvalidTerms):
             stage.draft(counterparty=stage.bea.user)
         stage.draft()
+        stage.deal.seller = stage.deal.buyer
         with pytest.raises(IntegrityError), db_transaction.atomic():
-            stage.deal.seller = stage.deal.buyer
             stage.deal.save()
 
 
