@@ -41,6 +41,11 @@ class InputsSerializer(serializers.Serializer[Any]):
             raise serializers.ValidationError("the deadline lies within the next 30 days")
         return deadline
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs.get("signature") and "deadline" not in attrs:
+            raise serializers.ValidationError({"deadline": ["send the deadline that was signed"]}, code="required")
+        return attrs
+
     def inputs(self, deal: EscrowTransaction) -> ActionInputs:
         """What was entered, as the lifecycle takes it."""
         return ActionInputs()

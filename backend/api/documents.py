@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.http.response import FileResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -17,9 +18,12 @@ from api.idempotency import idempotent
 from common.errors import DomainError
 from documents import intake
 from documents import queries as document_queries
+from documents.errors import DocumentTooLarge
 from documents.models import Document
 from outbox.models import OutboxMessage
 from transactions import queries
+
+FORM_OVERHEAD_BYTES = 64 * 1024  # boundaries, headers and the fields beside the file
 
 
 class DocumentNotReadable(DomainError):
@@ -72,6 +76,10 @@ class Documents(ListAPIView[Document]):
     parser_classes = (MultiPartParser,)
     filterset_fields = ["state", "purpose"]
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        _refuse_large_form(request)  # first: a session's CSRF check would read the whole of it
+        super().initial(request, *args, **kwargs)
+
     def get_queryset(self) -> Any:
         return document_queries.visible_to(caller(self.request))
 
@@ -85,6 +93,14 @@ class Documents(ListAPIView[Document]):
             owner=caller(request), purpose=entered.validated_data["purpose"], upload=entered.validated_data["file"]
         )
         return Response(ReceivedDocumentSerializer(document).data, status=status.HTTP_201_CREATED)
+
+
+def _refuse_large_form(request: Request) -> None:
+    """Raise DocumentTooLarge before anything is read, by the length that is announced: Django reads no more than it."""
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    limit = settings.DOCUMENT_MAX_BYTES
+    if not length.isdigit() or int(length) > limit + FORM_OVERHEAD_BYTES:
+        raise DocumentTooLarge(f"a file has at most {limit} bytes", field="file", limit_bytes=limit)
 
 
 class DocumentDetail(RetrieveAPIView[Document]):

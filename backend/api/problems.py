@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import OperationalError
 from django.http import Http404, HttpRequest
 from rest_framework import exceptions, status
@@ -156,6 +156,9 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
         )
     if isinstance(error, exceptions.APIException):
         return _of_api_exception(request, error)
+    if isinstance(error, RequestDataTooBig):
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        return problem(request, status=413, code="body_too_large", detail=f"a body has at most {limit} bytes")
     if isinstance(error, OperationalError):
         logger.error("the database does not answer: %s", error)
         return problem(request, status=503, code="database_unavailable", detail="the database does not answer")
@@ -164,7 +167,7 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
 
 
 def _of_api_exception(request: HttpRequest | None, error: exceptions.APIException) -> Response:
-    code = next((DRF_CODES[kind] for kind in type(error).__mro__ if kind in DRF_CODES), "refused")
+    code = next((DRF_CODES[kind] for kind in type(error).__mro__ if kind in DRF_CODES), str(error.default_code))
     headers = {}
     if getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = error.auth_header  # type: ignore[attr-defined]

@@ -50,6 +50,10 @@ def schedule() -> dict[str, dict[str, Any]]:
             "schedule": 30.0,
             "options": {"expire_seconds": 30},
         },
+        "forget-old-idempotency-keys": {
+            "task": "api.tasks.forget_old_idempotency_keys",
+            "schedule": crontab(hour=3, minute=40),
+        },
         "purge-task-history": {"task": "outbox.tasks.purge_history", "schedule": crontab(hour=3, minute=30)},
     }
 

@@ -7,7 +7,6 @@ from django import forms
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.core.files.uploadedfile import UploadedFile
-from django.db.models import Q
 from django.http import FileResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
@@ -16,9 +15,8 @@ from documents import intake
 from documents.models import Document
 from portal.requests import SignedInRequest
 from transactions import queries
-from transactions.errors import DomainError, NotFound
-from transactions.models import Submission
-from users.models import User, VerificationRequest
+from transactions.errors import DomainError
+from users.models import User
 
 FILES_AT_MOST = 20
 
@@ -50,25 +48,11 @@ def receive_files(owner: User, uploads: Iterable[UploadedFile[Any]], purpose: Do
     return [intake.receive_document(owner=owner, purpose=purpose, upload=upload) for upload in uploads]
 
 
-def readable_by(user: User) -> Q:
-    """The documents this user may open: his own, those of deals he sees, and for reviewers the proofs of sellers."""
-    deals = queries.visible_to(user).values("pk")
-    confirmed = Submission.objects.filter(milestone__transaction__in=deals)
-    readable = Q(owner=user)
-    readable |= Q(pk__in=confirmed.values("documents"))
-    readable |= Q(pk__in=queries.visible_to(user).values("attachments"))
-    if user.is_reviewer:
-        readable |= Q(pk__in=VerificationRequest.objects.values("documents"))
-    return readable
-
-
 @login_required
 @require_safe
 def download(request: SignedInRequest, document_id: int) -> HttpResponseBase:
     """One file, always as a download: nothing that people upload is shown in the portal's own name."""
-    document = Document.objects.filter(readable_by(request.user), pk=document_id).first()
-    if document is None:
-        raise NotFound(f"there is no document {document_id}")
+    document = queries.get_readable_document(request.user, document_id)
     if document.state != Document.State.CLEAN:
         raise DomainError("this file has not passed its check, so it cannot be opened", document_id=document_id)
     response = FileResponse(document.file.open("rb"), as_attachment=True, filename=document.filename)

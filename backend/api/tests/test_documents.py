@@ -152,7 +152,7 @@ class TestADownload:
         assert "sandbox" in answer.headers["Content-Security-Policy"]
         assert answer.headers["Cache-Control"] == "private, no-store"
 
-    def test_of_handed_in_work_is_for_the_deal_once_the_vault_has_its_hash(self, stage: Stage) -> None:
+    def test_of_handed_in_work_is_for_the_deal_alone_and_only_if_the_vault_has_its_hash(self, stage: Stage) -> None:
         deal = stage.funded()
         document = clean_document(stage.sol.user, Document.Purpose.DELIVERABLE)
         submission = deal.milestones.get(position=0).submissions.create(round=1, deliverable_hash="0x" + "ab" * 32)

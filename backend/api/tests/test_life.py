@@ -129,6 +129,8 @@ class TestASignedAction:
         ):
             refused = bea.post(path, {**entered, **wrong}, format="json")
             assert (refused.status_code, refused.json()["code"]) == (422, code), wrong
+        unsaid = bea.post(path, {"signature": sign(stage.bea, prepared)}, format="json")
+        assert unsaid.json()["errors"][0]["field"] == "deadline"
         assert not ActionIntent.objects.exists()
         assert bea.post(path, {**entered, "signature": sign(stage.bea, prepared)}, format="json").status_code == 202
 

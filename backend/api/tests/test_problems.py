@@ -4,6 +4,7 @@ import inspect
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import OperationalError
 
 from api import problems
@@ -62,6 +63,15 @@ class TestAProblem:
     def test_is_what_unreadable_json_gets(self, stage: Stage) -> None:
         answer = api_of(stage.bea).post("wallets/challenge/", "{", content_type="application/json")
         assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+
+    def test_is_what_a_body_too_large_to_be_read_gets(self, stage: Stage, settings: Any) -> None:
+        settings.DATA_UPLOAD_MAX_MEMORY_SIZE, settings.DOCUMENT_MAX_BYTES = 1_000, 1_000
+        bea = api_of(stage.bea)
+        answer = bea.post("wallets/challenge/", {"address": "x" * 1_000}, format="json")
+        assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+        form = {"file": SimpleUploadedFile("plan.txt", b"x" * 100_000), "purpose": "AGREEMENT"}
+        answer = bea.post("documents/", form, format="multipart")
+        assert (answer.status_code, answer.json()["code"]) == (413, "document_too_large")
 
     def test_says_how_to_log_in(self, db: None) -> None:
         answer = Api().get("account/")
