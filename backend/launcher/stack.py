@@ -165,6 +165,7 @@ class Launch:
         self.supervisor = Supervisor(self.var, self._commands(program), environment=environment)
         servers = [part for part in self.parts if part in SERVERS]
         programs = [part for part in self.parts if part in PROGRAMS]
+        self.say(f"starting {', '.join([*([] if self.stated.get('DATABASE_URL') else ['postgresql']), *servers])}")
         with _Background(self._start_database) as database:
             self.supervisor.start()
             self.supervisor.start_parts(servers)
@@ -176,6 +177,7 @@ class Launch:
             if not self._was_prepared():
                 self._prepare(environment)
             offsets = {part: _size(log_of(self.var, part)) for part in programs}
+            self.say(f"starting {', '.join(programs)}")
             self.supervisor.start_parts(programs)
             for part in programs:
                 self._wait_for(part, lambda part=part: self._is_ready(part, offsets[part]))  # type: ignore[misc]

@@ -123,7 +123,12 @@ class Supervisor:
             try:
                 return getattr(proxy.supervisor, method)(*arguments)
             except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as error:
-                if self.process is None or self.process.poll() is not None or time.monotonic() > deadline:
+                if self.process is None or self.process.poll() is not None:
+                    raise LauncherError(
+                        "the supervisor has died, and its parts ended with it: start again "
+                        f"(see {log_of(self.var, 'supervisord')})"
+                    ) from error
+                if time.monotonic() > deadline:
                     raise LauncherError(
                         f"the supervisor does not answer (see {log_of(self.var, 'supervisord')})"
                     ) from error
@@ -198,7 +203,7 @@ def leftovers(var: Path) -> list[ProcessMark]:
 
 def clean_up(var: Path) -> int:
     """End what is left of a stack, first by asking; returns how many processes that were."""
-    wait_until_gone(leftovers(var), seconds=1)
+    wait_until_gone(leftovers(var), seconds=10)  # the kernel has told them; a worker may be ending its task
     left = leftovers(var)
     stop(left, seconds=15)
     stop(leftovers(var), seconds=5)  # what the first ones had started
