@@ -5,7 +5,7 @@
                                the vault's runtime code is too large
 
 An artifact holds the ABI, the deployment and runtime bytecode (0x-hex; runtime without the immutables that the
-constructor appends), the compiler's version and the SHA-256 of the source. Comments and docstrings change the hash only.
+constructor appends), the compiler's version and the SHA-256 of the source. A comment changes that hash and no code.
 """
 
 import argparse

@@ -183,9 +183,7 @@ class Deal:
 
     def authorization(self, milestones: int, *, epoch: int = 0, valid_before: int = FAR_AHEAD, **changes: Any) -> dict:
         """The EIP-3009 message by which the buyer pays in."""
-        nonce = keccak(
-            encode(["bytes32", "bytes32", "uint256", "uint256"], [FUND_TAG, self.escrow, milestones, epoch])
-        )
+        nonce = keccak(encode(["bytes32", "bytes32", "uint256", "uint256"], [FUND_TAG, self.escrow, milestones, epoch]))
         message = {
             "from": self.terms["buyer"],
             "to": self.vault.address,
@@ -205,9 +203,7 @@ class Deal:
 
     def permit(self, amount: int, *, deadline: int = FAR_AHEAD) -> tuple[int, bytes, bytes]:
         """v, r, s of the buyer's permit for the vault."""
-        kinds = {
-            "Permit": fields_of("address owner,address spender,uint256 value,uint256 nonce,uint256 deadline")
-        }
+        kinds = {"Permit": fields_of("address owner,address spender,uint256 value,uint256 nonce,uint256 deadline")}
         message = {
             "owner": self.terms["buyer"],
             "spender": self.vault.address,
@@ -245,12 +241,12 @@ class Deal:
 @contextmanager
 def reverts_with(reason: str) -> Iterator[None]:
     """The block's call must revert with exactly this reason, the vault's or the token's."""
+    found = "nothing was refused"
     try:
         yield
     except boa.BoaError as error:
-        assert error.stack_trace.last_frame.pretty_vm_reason == reason
-    else:
-        raise AssertionError(f"nothing was refused, expected: {reason}")
+        found = error.stack_trace.last_frame.pretty_vm_reason
+    assert found == reason
 
 
 def refused(sentence: str) -> AbstractContextManager[None]:

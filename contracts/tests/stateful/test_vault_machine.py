@@ -27,6 +27,7 @@ from support import (
     REASON,
     SOL,
     SUBMITTED,
+    TERMS_FIELDS,
     UNSUBMITTED,
     WORK,
     ZERO_ADDRESS,
@@ -45,10 +46,8 @@ ROUNDS_OFF = st.sampled_from([0, 0, 0, 0, 0, 0, 0, 1, -1])
 WHO = st.sampled_from(["right"] * 7 + ["buyer", "seller", "arbiter", "stranger"])
 
 
-ACTIONS = set(
-    "fund submit release request_changes claim extend reclaim refund settle dispute resolve time_out revoke withdraw"
-    .split()
-)
+ACTIONS = {"fund", "submit", "release", "request_changes", "claim", "extend", "reclaim", "refund", "settle"}
+ACTIONS |= {"dispute", "resolve", "time_out", "revoke", "withdraw"}
 
 
 class VaultMachine(RuleBasedStateMachine):
@@ -105,11 +104,8 @@ class VaultMachine(RuleBasedStateMachine):
             )
         ):
             given = {"buyer": BEA.address, "seller": SOL.address, "arbiter": ARI.address, **common, **changes}
-            order = (
-                "buyer seller arbiter token amounts deliver_by accept_by review_seconds revision_seconds max_revisions "
-                "arbitration_seconds timeout_seller_bps fee_recipient fee_bps details salt"
-            ).split()
-            terms = {name: {**given, "salt": bytes([salt]) * 32}[name] for name in order}
+            given["salt"] = bytes([salt]) * 32
+            terms = {kind["name"]: given[kind["name"]] for kind in TERMS_FIELDS}
             deal = Deal(self.vault, self.token, terms, PEOPLE[terms["buyer"]], PEOPLE[terms["seller"]])
             self.pairs.append((deal, Escrow(terms)))
             for person in (BEA, SOL, MAX):
@@ -148,7 +144,9 @@ class VaultMachine(RuleBasedStateMachine):
         if expected == "escrow: caller is not the party" and signed is not None:
             expected = "escrow: signature is not valid"
         note(f"{action} {own} by {person.name}{' (signed)' if signed else ''}: {expected or 'done'}")
-        self.run(action, expected, lambda: getattr(self.vault, action)(deal.call_terms, *call, *tail, sender=sender.address))
+        self.run(
+            action, expected, lambda: getattr(self.vault, action)(deal.call_terms, *call, *tail, sender=sender.address)
+        )
 
     def run(self, action: str, expected: str | None, call: Any) -> None:
         try:
@@ -183,7 +181,9 @@ class VaultMachine(RuleBasedStateMachine):
             expected = str(refusal)
         accepted = deal.accepted()
         note(f"fund {milestones} by {person.name}: {expected or 'done'}")
-        self.run("fund", expected, lambda: self.vault.fund(deal.call_terms, milestones, *accepted, sender=person.address))
+        self.run(
+            "fund", expected, lambda: self.vault.fund(deal.call_terms, milestones, *accepted, sender=person.address)
+        )
 
     @rule(which=st.integers(0, 1), milestone=MILESTONES, off=ROUNDS_OFF, who=WHO, signed=st.booleans())
     def submit(self, which: int, milestone: int, off: int, who: str, signed: bool) -> None:
@@ -310,9 +310,8 @@ class VaultMachine(RuleBasedStateMachine):
             CHANGES: ("submit", "submit", "dispute", "reclaim"),
             DISPUTED: ("resolve", "time_out", "settle", "refund"),
         }[m.phase][choice]
-        if step in ("reclaim", "claim", "time_out"):
-            if m.deadline >= now():
-                advance(m.deadline + 1 - now())
+        if step in ("reclaim", "claim", "time_out") and m.deadline >= now():
+            advance(m.deadline + 1 - now())
         match step:
             case "submit":
                 self.submit(which, milestone, 0, who, signed)
@@ -377,9 +376,7 @@ class VaultMachine(RuleBasedStateMachine):
         self.run(
             "withdraw",
             expected,
-            lambda: self.vault.withdraw(
-                self.token.address, person.address, person.address, 0, b"", sender=MAX.address
-            ),
+            lambda: self.vault.withdraw(self.token.address, person.address, person.address, 0, b"", sender=MAX.address),
         )
 
     # -- what must always hold --------------------------------------
@@ -444,7 +441,9 @@ class VaultMachine(RuleBasedStateMachine):
 
     def step_of_a_stranger(self, deal: Deal, action: str, milestone: int) -> None:
         tail = (0, b"") if action == "reclaim" else ()
-        self.run(action, None, lambda: getattr(self.vault, action)(deal.call_terms, milestone, *tail, sender=MAX.address))
+        self.run(
+            action, None, lambda: getattr(self.vault, action)(deal.call_terms, milestone, *tail, sender=MAX.address)
+        )
 
 
 def test_the_vault_keeps_its_promises_whatever_people_do(vault, odd_token):

@@ -318,7 +318,5 @@ class TestByAuthorization:
         deal = make_deal(buyer=wallet.address)
         token.mint(wallet.address, deal.amount(7))
         signature = b"\x00" + MAX.sign(deal.authorization(7))
-        vault.fund_with_authorization(
-            deal.call_terms, 7, *deal.accepted(), 0, FAR_AHEAD, signature, sender=SOL.address
-        )
+        vault.fund_with_authorization(deal.call_terms, 7, *deal.accepted(), 0, FAR_AHEAD, signature, sender=SOL.address)
         assert deal.state[:2] == (deal.amount(7), 7)

@@ -69,7 +69,9 @@ class TestPayingIn:
 
 
 class TestReentering:
-    @pytest.mark.parametrize("name", ["fund", "release", "refund", "reclaim", "claim", "time_out", "withdraw", "revoke"])
+    @pytest.mark.parametrize(
+        "name", ["fund", "release", "refund", "reclaim", "claim", "time_out", "withdraw", "revoke"]
+    )
     def test_changes_nothing(self, odd_deal, odd_token, vault, name):
         """The token calls back while it is paid out and while it pays in; whoever it may be, the lock refuses."""
         terms = odd_deal.call_terms

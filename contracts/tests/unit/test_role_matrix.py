@@ -141,7 +141,7 @@ SIGNED = ("submit", "release", "request_changes", "extend", "reclaim", "refund",
 def attempt(deal: Deal, action: str, role: str, *, signed: bool) -> None:
     """`role` tries the action on milestone 0: calls it himself, or has his signature sent by a stranger."""
     person = CAST[role]
-    phase_round = deal.milestone()[2]
+    round = deal.milestone()[2]
     sender = MAX if signed else person
     until = now() + 200 * DAY
     if action == "fund":
@@ -155,27 +155,22 @@ def attempt(deal: Deal, action: str, role: str, *, signed: bool) -> None:
     if action == "settle":  # the other party has signed; this one calls, or has signed with his own key
         both = []
         for party in (BEA, SOL):
-            both += [FAR_AHEAD, b"" if party is person else deal.sign(party, "Settle", milestones=1, seller_amounts=[7])]
+            signature = deal.sign(party, "Settle", milestones=1, seller_amounts=[7])
+            both += [FAR_AHEAD, b"" if party is person else signature]
         if role not in PARTIES:
             both[1] = b""
         deal.vault.settle(deal.call_terms, 1, [7], *both, sender=person.address)
         return
+    work = {"milestone": 0, "round": round + 1, "deliverable": WORK}
+    complaint = {"milestone": 0, "round": round, "reason": REASON}
     primary, values, arguments = {
-        "submit": ("Submit", {"milestone": 0, "round": phase_round + 1, "deliverable": WORK}, (0, phase_round + 1, WORK)),
+        "submit": ("Submit", work, tuple(work.values())),
         "release": ("Release", {"milestones": 1}, (1,)),
-        "request_changes": (
-            "RequestChanges",
-            {"milestone": 0, "round": phase_round, "reason": REASON},
-            (0, phase_round, REASON),
-        ),
-        "extend": ("Extend", {"milestone": 0, "round": phase_round, "until": until}, (0, phase_round, until)),
+        "request_changes": ("RequestChanges", complaint, tuple(complaint.values())),
+        "extend": ("Extend", {"milestone": 0, "round": round, "until": until}, (0, round, until)),
         "reclaim": ("Reclaim", {"milestone": 0}, (0,)),
         "refund": ("Refund", {"milestones": 1}, (1,)),
-        "dispute": (
-            "Dispute",
-            {"milestone": 0, "round": phase_round, "reason": REASON},
-            (0, phase_round, REASON, person.address),
-        ),
+        "dispute": ("Dispute", complaint, (*complaint.values(), person.address)),
         "resolve": ("Resolve", {"milestone": 0, "seller_amount": 9, "reason": REASON}, (0, 9, REASON)),
         "revoke": ("Revoke", {}, (person.address,)),
     }[action]

@@ -2,7 +2,6 @@
 
 import boa
 import pytest
-from conftest import ROOM
 from eth_account import Account
 from eth_account.messages import _hash_eip191_message, encode_typed_data
 from support import (
@@ -28,6 +27,15 @@ from support import (
 SECP256K1_N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 
+def as_word(value):
+    """A field of a message as the number that stands for it in `digest`."""
+    if isinstance(value, list):
+        value = hash_array(value)
+    if isinstance(value, bytes):
+        return int.from_bytes(value)
+    return int(value, 16) if isinstance(value, str) else value
+
+
 class TestDigests:
     @pytest.mark.parametrize(("number", "primary"), list(enumerate(MESSAGES)), ids=str)
     def test_are_those_of_eth_account(self, deal, vault, number, primary):
@@ -43,10 +51,7 @@ class TestDigests:
                 "bytes32": bytes([position]) * 32,
                 "address": MAX.address,
             }[kind]
-            value = hash_array(values[name]) if kind == "uint256[]" else values[name]
-            words.append(
-                value if isinstance(value, int) else int.from_bytes(value) if isinstance(value, bytes) else int(value, 16)
-            )
+            words.append(as_word(values[name]))
         expected = _hash_eip191_message(encode_typed_data(full_message=deal.message(primary, **values)))
         assert bytes(vault.digest(number, words)) == expected
 
@@ -62,7 +67,8 @@ class TestDigests:
     def test_of_terms_change_with_every_field(self, deal, make_deal, vault):
         other = {
             **dict.fromkeys(("buyer", "seller", "arbiter", "token", "fee_recipient"), MAX.address),
-            **dict.fromkeys(("amounts", "deliver_by"), [1, 2]),
+            "amounts": [1, 2],
+            "deliver_by": [1, 2],
             **dict.fromkeys(("details", "salt"), b"\x77" * 32),
         }
         ids = {bytes(vault.hash_terms(deal.call_terms))}
@@ -188,15 +194,13 @@ class TestForging:
         with refused("signature is not valid"):
             vault.revoke(nobody.call_terms, nobody.terms["buyer"], FAR_AHEAD, b"\x00" * 65, sender=MAX.address)
 
-    def test_another_vault_is_another_domain(self, funded, make_deal, token):
-        twin = boa.load(str(ROOM / "src" / "EscrowVault.vy"), MIN_WINDOW_SECONDS, MAX_WINDOW_SECONDS)
+    def test_another_vault_is_another_domain(self, funded, make_deal, vault):
+        twin = vault.deployer.deploy(MIN_WINDOW_SECONDS, MAX_WINDOW_SECONDS)
         other = make_deal(at=twin)
         other.fund()
         assert other.escrow == funded.escrow
         with refused("signature is not valid"):
-            twin.release(
-                other.call_terms, 1, FAR_AHEAD, funded.sign(BEA, "Release", milestones=1), sender=MAX.address
-            )
+            twin.release(other.call_terms, 1, FAR_AHEAD, funded.sign(BEA, "Release", milestones=1), sender=MAX.address)
 
     def test_another_chain_is_another_domain(self, funded, vault):
         signature = funded.sign(BEA, "Release", milestones=1)
