@@ -19,7 +19,7 @@ NEEDED_BYTES = 250 * 1024 * 1024  # an empty database is 40 MB, its first write-
 
 def write_whole(path: Path, text: str, *, mode: int = 0o600) -> None:
     """Replace a file in one step, so that a reader never sees half of it. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
@@ -29,6 +29,12 @@ def write_whole(path: Path, text: str, *, mode: int = 0o600) -> None:
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+def _make_folder(path: Path) -> None:
+    """Make the folder of a file. `var` itself may be walked through (by `nobody`, for one), these two may not."""
+    path.parent.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700 if path.parent.name in ("run", "secrets") else 0o755, exist_ok=True)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -63,7 +69,7 @@ def locked(path: Path, *, seconds: float = 60) -> Iterator[None]:
 @contextlib.contextmanager
 def lock_file(path: Path, *, seconds: float) -> Iterator[int]:
     """Hold a lock file and give its descriptor. Raises EmbeddedError if another process holds it too long."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + seconds
     try:

@@ -127,7 +127,7 @@ class Launch:
         """Start, hand out, stop. The lock keeps a second `./escrow` out of the same folder, and dies with us."""
         files.check_room(self.var)
         given.check(self.stated)
-        (self.var / "run").mkdir(parents=True, exist_ok=True)
+        (self.var / "run").mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(files.lock_file(self.var / "run" / "up.lock", seconds=20))

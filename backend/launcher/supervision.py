@@ -56,7 +56,7 @@ class Supervisor:
     def start(self) -> None:
         """Start supervisord itself. Raises LauncherError."""
         for folder in ("run", "log"):
-            (self.var / folder).mkdir(parents=True, exist_ok=True)
+            (self.var / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         file = self.var / "run" / "supervisord.conf"
         files.write_whole(file, self._configuration())
         with log_of(self.var, "supervisord").open("ab") as sink:
@@ -65,7 +65,7 @@ class Supervisor:
                     *(PYTHON, "-I", "-S", str(TETHER)),
                     *(PYTHON, "-m", "supervisor.supervisord", "-n", "-s", "-c", str(file)),
                 ],
-                cwd=BACKEND,
+                cwd=self.var,  # which relative paths in its configuration begin from
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
@@ -140,10 +140,9 @@ class Supervisor:
                 "supervisord",
                 nodaemon="true",
                 pidfile=str(self.var / "run" / "supervisord.pid"),
-                logfile=str(log_of(self.var, "supervisord")),
+                logfile=f"log/{log_of(self.var, 'supervisord').name}",
                 logfile_maxbytes="1MB",
                 logfile_backups="1",
-                directory=str(BACKEND),
                 strip_ansi="false",
                 minfds="256",
                 minprocs="50",
@@ -172,7 +171,8 @@ class Supervisor:
                     stopasgroup="false",
                     killasgroup="true",
                     redirect_stderr="true",
-                    stdout_logfile=str(log_of(self.var, part.name)),
+                    # Relative: supervisord expands this value twice, so a `%` in a folder's name would break it.
+                    stdout_logfile=f"log/{log_of(self.var, part.name).name}",
                     stdout_logfile_maxbytes="10MB",
                     stdout_logfile_backups="2",
                 )

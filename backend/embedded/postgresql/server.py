@@ -271,7 +271,7 @@ def _is_ours(folder: Path) -> bool:
 def _start(var: Path, *, throw_away: bool, owner: ProcessMark | None) -> Server:
     data = var / "postgresql"
     log = var / "log" / "postgresql.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     password = files.secret(_password_file(var))
     if not (data / "PG_VERSION").exists():
         files.check_room(var)
