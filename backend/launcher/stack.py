@@ -165,7 +165,9 @@ class Launch:
         self.supervisor = Supervisor(self.var, self._commands(program), environment=environment)
         servers = [part for part in self.parts if part in SERVERS]
         programs = [part for part in self.parts if part in PROGRAMS]
-        self.say(f"starting {', '.join([*([] if self.stated.get('DATABASE_URL') else ['postgresql']), *servers])}")
+        embedded = [*([] if self.stated.get("DATABASE_URL") else ["postgresql"]), *servers]
+        if embedded:
+            self.say(f"starting {', '.join(embedded)}")
         with _Background(self._start_database) as database:
             self.supervisor.start()
             self.supervisor.start_parts(servers)
