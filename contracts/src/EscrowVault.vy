@@ -6,8 +6,8 @@
 @license MIT
 @author The Smart Contracts Escrow Platform authors
 @notice Holds the money of every escrow on this chain and moves it only by the rules of SPEC.md.
-@dev No owner, no pause, no upgrade, no sweep. An escrow is known by the EIP-712 hash of its terms; every call brings the
-     terms along and only packed words are stored.
+@dev No owner, no pause, no upgrade, no sweep. An escrow is known by the EIP-712 hash of its terms; every call brings
+     the terms along and only packed words are stored.
 
      The order inside every function is: whose escrow is it, who is asking, may he do it now, write, tell, pay.
      State is written and logged before a token is called, and one transient lock stands on every function that writes.
@@ -259,7 +259,8 @@ def fund(
     """
     if msg.sender != terms.buyer:
         self._refuse("escrow: caller is not the party")
-    self._pull_allowance(terms, self._open(self._hash_terms(terms), terms, milestones, accept_deadline, accept_signature))
+    amount: uint256 = self._open(self._hash_terms(terms), terms, milestones, accept_deadline, accept_signature)
+    self._pull_allowance(terms, amount)
 
 
 @external
@@ -277,7 +278,7 @@ def fund_with_permit(
     signature: Bytes[MAX_SIGNATURE_BYTES],
 ):
     """
-    @notice As `fund`, sent by anyone: the buyer signs the token's permit for the exact sum, and Fund for what it is for.
+    @notice As `fund`, sent by anyone: the buyer signs the token's permit for the exact sum and Fund for its purpose.
     @dev A permit alone commits to no terms, so it never suffices. A permit that somebody else has already sent to the
          token (front-running) has set the allowance, and its failure here is ignored: the transfer decides.
     """
@@ -425,8 +426,16 @@ def refund(terms: Terms, milestones: uint256, deadline: uint256, signature: Byte
     amount: uint256 = self._sum(terms.amounts, milestones, 0)[0]
     log MilestonesRefunded(escrow=escrow, milestones=milestones, amount=amount)
     self._pay_out(
-        terms.token, terms.seller, terms.buyer, terms.fee_recipient,
-        escrow, state, milestones, 0, 0, amount
+        terms.token,
+        terms.seller,
+        terms.buyer,
+        terms.fee_recipient,
+        escrow,
+        state,
+        milestones,
+        0,
+        0,
+        amount,
     )
 
 
@@ -458,8 +467,16 @@ def release(terms: Terms, milestones: uint256, deadline: uint256, signature: Byt
     amount, fee = self._sum(terms.amounts, milestones, terms.fee_bps)
     log MilestonesReleased(escrow=escrow, milestones=milestones, seller_amount=amount, fee=fee)
     self._pay_out(
-        terms.token, terms.seller, terms.buyer, terms.fee_recipient,
-        escrow, state, milestones, amount, fee, 0
+        terms.token,
+        terms.seller,
+        terms.buyer,
+        terms.fee_recipient,
+        escrow,
+        state,
+        milestones,
+        amount,
+        fee,
+        0,
     )
 
 
@@ -483,14 +500,7 @@ def request_changes(
     self._authorize(
         terms.buyer,
         REQUEST_CHANGES,
-        abi_encode(
-            escrow,
-            milestone,
-            round,
-            reason,
-            (state >> BUYER_EPOCH) & EPOCH_MASK,
-            deadline,
-        ),
+        abi_encode(escrow, milestone, round, reason, (state >> BUYER_EPOCH) & EPOCH_MASK, deadline),
         deadline,
         signature,
     )
@@ -574,8 +584,16 @@ def reclaim(terms: Terms, milestone: uint256, deadline: uint256, signature: Byte
     amount: uint256 = terms.amounts[milestone]
     log MilestoneReclaimed(escrow=escrow, milestone=milestone, amount=amount)
     self._pay_out(
-        terms.token, terms.seller, terms.buyer, terms.fee_recipient,
-        escrow, state, 1 << milestone, 0, 0, amount
+        terms.token,
+        terms.seller,
+        terms.buyer,
+        terms.fee_recipient,
+        escrow,
+        state,
+        1 << milestone,
+        0,
+        0,
+        amount,
     )
 
 
@@ -684,8 +702,16 @@ def settle(
         self._refuse("escrow: one part per milestone")
     log MilestonesSettled(escrow=escrow, milestones=milestones, seller_amounts=seller_amounts, fee=fee)
     self._pay_out(
-        terms.token, terms.seller, terms.buyer, terms.fee_recipient,
-        escrow, state, milestones, seller_amount, fee, buyer_amount
+        terms.token,
+        terms.seller,
+        terms.buyer,
+        terms.fee_recipient,
+        escrow,
+        state,
+        milestones,
+        seller_amount,
+        fee,
+        buyer_amount,
     )
 
 
@@ -739,8 +765,16 @@ def resolve(
     fee: uint256 = seller_amount * terms.fee_bps // BPS
     log DisputeResolved(escrow=escrow, milestone=milestone, seller_amount=seller_amount, fee=fee, reason=reason)
     self._pay_out(
-        terms.token, terms.seller, terms.buyer, terms.fee_recipient,
-        escrow, state, 1 << milestone, seller_amount, fee, terms.amounts[milestone] - seller_amount
+        terms.token,
+        terms.seller,
+        terms.buyer,
+        terms.fee_recipient,
+        escrow,
+        state,
+        1 << milestone,
+        seller_amount,
+        fee,
+        terms.amounts[milestone] - seller_amount,
     )
 
 
@@ -766,8 +800,16 @@ def claim(terms: Terms, milestone: uint256):
     fee: uint256 = amount * terms.fee_bps // BPS
     log MilestoneClaimed(escrow=escrow, milestone=milestone, seller_amount=amount, fee=fee)
     self._pay_out(
-        terms.token, terms.seller, terms.buyer, terms.fee_recipient,
-        escrow, state, 1 << milestone, amount, fee, 0
+        terms.token,
+        terms.seller,
+        terms.buyer,
+        terms.fee_recipient,
+        escrow,
+        state,
+        1 << milestone,
+        amount,
+        fee,
+        0,
     )
 
 
@@ -787,8 +829,16 @@ def time_out(terms: Terms, milestone: uint256):
     fee: uint256 = seller_amount * terms.fee_bps // BPS
     log DisputeTimedOut(escrow=escrow, milestone=milestone, seller_amount=seller_amount, fee=fee)
     self._pay_out(
-        terms.token, terms.seller, terms.buyer, terms.fee_recipient,
-        escrow, state, 1 << milestone, seller_amount, fee, amount - seller_amount
+        terms.token,
+        terms.seller,
+        terms.buyer,
+        terms.fee_recipient,
+        escrow,
+        state,
+        1 << milestone,
+        seller_amount,
+        fee,
+        amount - seller_amount,
     )
 
 
@@ -812,13 +862,7 @@ def withdraw(
         self._authorize(
             account,
             WITHDRAW,
-            abi_encode(
-                account,
-                token,
-                to,
-                nonce,
-                deadline,
-            ),
+            abi_encode(account, token, to, nonce, deadline),
             deadline,
             signature,
         )
