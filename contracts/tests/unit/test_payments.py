@@ -136,7 +136,7 @@ class TestCrediting:
         assert odd_deal.state == (0, 7, 7, 0, 0, 0)
 
     def test_cannot_be_forced_by_sending_too_little_gas(self, odd_deal, vault, odd_token):
-        """Whatever gas a stranger gives, the seller is paid or nothing happens; and the token always has its 200,000."""
+        """Whatever gas a stranger gives, the seller is paid or nothing happens: the token always has its 200,000."""
         odd_deal.fund()
         signature = odd_deal.sign(BEA, "Release", milestones=1)
         enough = []
