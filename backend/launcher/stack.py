@@ -52,6 +52,7 @@ class Stack:
     environment: dict[str, str]
     started_here: bool
     supervisor: Supervisor | None = field(default=None, repr=False)
+    web_port: int | None = None  # only known where the stack was started
 
     @property
     def public_url(self) -> str:
@@ -184,7 +185,14 @@ class Launch:
             for part in programs:
                 self._wait_for(part, lambda part=part: self._is_ready(part, offsets[part]))  # type: ignore[misc]
         self._write_services(ready=True)
-        return Stack(self.var, self.parts, self.environment, started_here=True, supervisor=self.supervisor)
+        return Stack(
+            self.var,
+            self.parts,
+            self.environment,
+            started_here=True,
+            supervisor=self.supervisor,
+            web_port=self.ports.get("web"),
+        )
 
     def _choose_ports(self) -> None:
         preferred = {

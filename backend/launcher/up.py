@@ -4,6 +4,7 @@ import shutil
 import signal
 import sys
 import time
+from urllib.parse import urlsplit
 
 from embedded import configuration, files
 from embedded.postgresql import server as postgresql
@@ -11,7 +12,7 @@ from embedded.processes import ProcessMark, stop, wait_until_gone
 from launcher.errors import LauncherError, Stopped
 from launcher.log_lines import LogStream
 from launcher.places import REPOSITORY, var
-from launcher.stack import ALL_PARTS, Launch, Stack, last_line, say_on_stderr
+from launcher.stack import ALL_PARTS, WEB_PORT, Launch, Stack, last_line, say_on_stderr
 from launcher.supervision import clean_up, leftovers, log_of
 
 WATCH_SECONDS = 2.0
@@ -72,14 +73,16 @@ def print_addresses(stack: Stack, *, seconds: float) -> None:
             or "off (RPC_URL is empty)",
         ),
     ]
+    if stack.web_port and (urlsplit(address).port or WEB_PORT) != stack.web_port:
+        lines.insert(0, ("listens on", f"http://localhost:{stack.web_port}/ (PUBLIC_URL names another address)"))
     print()
     for name, value in lines:
-        print(f"  {name:<10}{value}")
+        print(f"  {name:<12}{value}")
     logins = files.read_json(stack.var / "logins.json").get("logins", [])
     if logins:
         print("\n  demo logins (development only)")
         for login in logins:
-            print(f"  {login.get('role', ''):<10}{login.get('email', '')}  {login.get('password', '')}")
+            print(f"  {login.get('role', ''):<12}{login.get('email', '')}  {login.get('password', '')}")
     print(f"\n  ready after {seconds:.1f} s; data and logs in {stack.var}; Ctrl-C stops everything\n", flush=True)
 
 
