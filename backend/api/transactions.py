@@ -21,11 +21,11 @@ from api.idempotency import idempotent
 from api.intents import IntentSerializer
 from api.milestones import MilestoneSerializer
 from api.problems import UnknownAccount
-from chain import deployments
+from chain import deployments, limits
 from common.clock import utc_now
 from documents import queries as document_queries
 from documents.models import Document
-from transactions import lifecycle, queries, rules
+from transactions import lifecycle, queries, rules, terms
 from transactions.errors import InvalidTerms
 from transactions.lifecycle import MilestoneDraft
 from transactions.lifecycle.guard import check_allowed
@@ -236,6 +236,8 @@ class Transactions(ListAPIView[EscrowTransaction]):
         entered.is_valid(raise_exception=True)
         given = entered.validated_data
         token = _token(given.get("token"))
+        milestones = _milestones(given["milestones"], token)
+        _check_limits(token.chain_id, given, milestones)
         deal = lifecycle.draft_transaction(
             author=caller(request),
             author_role=given["author_role"],
@@ -245,7 +247,7 @@ class Transactions(ListAPIView[EscrowTransaction]):
             description=given["description"],
             token=token,
             vault_address=deployments.current(token.chain_id).vault,
-            milestones=_milestones(given["milestones"], token),
+            milestones=milestones,
             accept_by=(given.get("accept_by") or utc_now() + timedelta(days=14)).replace(microsecond=0),
             review_seconds=given["review_seconds"],
             revision_seconds=given["revision_seconds"],
@@ -282,11 +284,13 @@ class TransactionDetail(RetrieveAPIView[EscrowTransaction]):
         document_ids = changes.pop("document_ids", None)
         if "accept_by" in changes:
             changes["accept_by"] = changes["accept_by"].replace(microsecond=0)
+        drafts = None if milestones is None else _milestones(milestones, deal.token)
+        _check_limits(deal.chain_id, changes, drafts or [])
         lifecycle.edit_draft(
             transaction_id=deal.pk,
             actor=caller(request),
             changes=changes,
-            milestones=None if milestones is None else _milestones(milestones, deal.token),
+            milestones=drafts,
             attachments=None if document_ids is None else _attachments(caller(request), document_ids),
         )
         return _shown(request, deal.pk)
@@ -301,8 +305,7 @@ class PrepareTerms(APIView):
     def post(self, request: Request, object_id: int) -> Response:
         """The terms to sign, as EIP-712 typed data. Changes nothing."""
         deal = queries.get_visible(caller(request), object_id)
-        check_allowed(rules.Action(self.verb), deal, caller(request))
-        message = lifecycle.acceptance_message(deal, actor=caller(request))
+        message = _terms_to_sign(deal, caller(request), self.verb)
         prepared = signing.message_to_sign(
             caller(request),
             action=self.verb,
@@ -323,8 +326,7 @@ class SignTerms(APIView):
         entered = signing.SignatureSerializer(data=request.data)
         entered.is_valid(raise_exception=True)
         deal = queries.get_visible(caller(request), object_id)
-        check_allowed(rules.Action(self.verb), deal, caller(request))
-        message = lifecycle.acceptance_message(deal, actor=caller(request))
+        message = _terms_to_sign(deal, caller(request), self.verb)
         signature = signing.verified(
             caller(request),
             message=message,
@@ -390,6 +392,15 @@ def _shown(request: Request, transaction_id: int, status_code: int = status.HTTP
     return Response(TransactionSerializer(deal, context={"request": request}).data, status=status_code)
 
 
+def _terms_to_sign(deal: EscrowTransaction, user: User, verb: str) -> terms.TypedData:
+    """The message by which this party proposes or accepts; refused as the lifecycle and the vault would refuse it."""
+    check_allowed(rules.Action(verb), deal, user)
+    if verb == rules.Action.PROPOSE:
+        terms.check_proposable(deal, list(deal.milestones.all()), now=utc_now())
+        limits.check_deal(deal)
+    return lifecycle.acceptance_message(deal, actor=user)
+
+
 def _terms_signer(deal: EscrowTransaction, user: Any, message: Any) -> str:
     """The wallet that the terms name for this party."""
     role = str(deal.roles_of(user)[0]).lower()
@@ -429,6 +440,12 @@ def _milestones(entered: list[dict[str, Any]], token: Token) -> list[MilestoneDr
         )
         for position, item in enumerate(entered)
     ]
+
+
+def _check_limits(chain_id: int, given: dict[str, Any], milestones: list[MilestoneDraft]) -> None:
+    """Refuse early what the vault would refuse when it is to be funded."""
+    windows = {name: given[name] for name in limits.WINDOWS if name in given}
+    limits.check(chain_id=chain_id, windows=windows, deliver_by=[draft.deliver_by for draft in milestones])
 
 
 def _attachments(user: Any, document_ids: list[int]) -> list[Document]:

@@ -16,7 +16,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 
-from chain import deployments
+from chain import deployments, limits
 from common.clock import utc_now
 from common.money import to_decimal, to_units
 from portal import signing
@@ -343,6 +343,7 @@ def sign_terms(request: SignedInRequest, transaction_id: int, action: str) -> Ht
     try:
         if verb is Action.PROPOSE:
             terms.check_proposable(deal, list(deal.milestones.all()), now=utc_now())
+            limits.check_deal(deal)
         message = lifecycle.acceptance_message(deal, actor=request.user)
     except WalletMissing as error:
         is_mine = error.data.get("who") == role.lower()

@@ -109,6 +109,25 @@ class TestADeal:
         refused = bea.post("transactions/", draft, format="json")
         assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "milestones.0.amount")
 
+    @pytest.mark.parametrize(
+        ("change", "field"),
+        [
+            ({"review_seconds": 59}, "review_seconds"),
+            ({"arbitration_seconds": 366 * 86_400}, "arbitration_seconds"),
+            ({"milestones": [{"title": "Late", "amount": "1", "deliver_by": "2099-01-01T00:00:00Z"}]}, "milestones"),
+        ],
+    )
+    def test_what_the_vault_would_not_fund_is_refused_before_anybody_signs(
+        self, stage: Stage, bea: Api, change: dict[str, Any], field: str
+    ) -> None:
+        refused = bea.post("transactions/", draft_of(stage, **change), format="json")
+        assert (refused.status_code, refused.json()["field"]) == (422, field)
+        deal = bea.post("transactions/", draft_of(stage), format="json").json()
+        assert bea.patch(f"transactions/{deal['id']}/", change, format="json").json()["field"] == field
+        EscrowTransaction.objects.filter(pk=deal["id"]).update(review_seconds=59)  # drafted elsewhere
+        refused = bea.post(f"transactions/{deal['id']}/propose/prepare/")
+        assert (refused.status_code, refused.json()["field"]) == (422, "review_seconds")
+
     def test_a_party_without_an_account_is_named(self, stage: Stage, bea: Api) -> None:
         refused = bea.post("transactions/", draft_of(stage, counterparty_email="nobody@example.com"), format="json")
         assert (refused.status_code, refused.json()["code"]) == (422, "unknown_account")

@@ -19,7 +19,8 @@ TOMORROW = (utc_now() + timedelta(days=5)).date().isoformat()
 
 @pytest.fixture(autouse=True)
 def _deployed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deployments, "current", lambda *args: SimpleNamespace(vault=VAULT, chain_id=31337))
+    deployment = SimpleNamespace(vault=VAULT, chain_id=31337, min_window_seconds=60, max_window_seconds=365 * 86_400)
+    monkeypatch.setattr(deployments, "current", lambda *args: deployment)
 
 
 def entered(stage: Stage, **changes: str) -> dict[str, str]:
