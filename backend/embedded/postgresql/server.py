@@ -70,13 +70,15 @@ def ensure_running(var: Path, *, throw_away: bool = False, owner: ProcessMark | 
         with files.locked(var / "run" / "postgresql.lock", seconds=START_SECONDS):
             if running := find(var):
                 return running
-            started = _start(var, throw_away=throw_away, owner=owner or _supervisor_of(var))
+            keeper = owner or _running_up(var)
+            started = _start(var, throw_away=throw_away, owner=keeper)
     except OSError as error:
         files.check_room(var)
         raise EmbeddedError(f"the embedded PostgreSQL cannot be started: {error}") from error
     if owner is None:
+        until = "`./escrow up` ends" if keeper else "`./escrow down`"
         print(
-            f"started the embedded PostgreSQL on {started.host}:{started.port}; it stays up until `./escrow down`",
+            f"started the embedded PostgreSQL on {started.host}:{started.port}; it stays up until {until}",
             file=sys.stderr,
         )
     return started
@@ -135,7 +137,7 @@ def _password_file(var: Path) -> Path:
     return var / "secrets" / "postgresql"
 
 
-def _supervisor_of(var: Path) -> ProcessMark | None:
+def _running_up(var: Path) -> ProcessMark | None:
     """A worker of a running `./escrow up` that finds the database dead restarts it on behalf of that `up`."""
     owner = ProcessMark.from_json(files.read_json(var / "run" / "up.json"))
     return owner if owner and owner.lives() else None
