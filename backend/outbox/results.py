@@ -1,6 +1,7 @@
 """`AsyncResult` of a durable task: the row knows, also when the result backend has forgotten or is away."""
 
 import logging
+import threading
 import time
 from typing import Any
 
@@ -10,6 +11,8 @@ from celery.exceptions import TimeoutError as CeleryTimeoutError
 from django.db import DatabaseError, InterfaceError
 
 logger = logging.getLogger(__name__)
+
+_storing = threading.local()
 
 
 def row_meta(backend: Backend, task_id: str) -> dict[str, Any] | None:
@@ -74,6 +77,9 @@ class RemembersInOutbox(SyncBackendMixin):
     supports_native_join = False
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
+        if getattr(_storing, "now", False):
+            stored: dict[str, Any] = super()._get_task_meta_for(task_id)
+            return stored
         try:
             row = row_meta(self, task_id)
         except (DatabaseError, InterfaceError) as error:
@@ -99,6 +105,9 @@ class RemembersInOutbox(SyncBackendMixin):
 
     def store_result(self, task_id: str, result: Any, state: str, *args: Any, **kwargs: Any) -> Any:
         """Celery's; a backend that is away is no failure of a task whose row has the result."""
+        # Celery asks first if it has stored a success before. That question is for the backend alone: the row has its
+        # end state already, and would keep every result out of the backend.
+        _storing.now = True
         try:
             return super().store_result(task_id, result, state, *args, **kwargs)
         except Exception as error:
@@ -107,6 +116,8 @@ class RemembersInOutbox(SyncBackendMixin):
                 raise
             logger.warning("result backend is away (%s); the result of %s is in its row", error, task_id)
             return result
+        finally:
+            _storing.now = False
 
     def wait_for(
         self,

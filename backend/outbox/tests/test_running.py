@@ -72,8 +72,9 @@ class TestCommittedCall:
         good, bad = add.delay(1, 2), refuse.delay("thing")
         good.get(timeout=10)
         settled(bad)
-        with Broker(current_app._get_current_object())._channel().client as client:
-            client.flushall()
+        backend = current_app.backend
+        wait_until(lambda: backend.get(backend.get_key_for_task(good.id)), what="the result is in Redis too")
+        backend.client.flushall()
         assert (AsyncResult(good.id).status, AsyncResult(good.id).result) == ("SUCCESS", 3)
         assert AsyncResult(bad.id).status == "FAILURE"
         assert isinstance(AsyncResult(bad.id).result, LookupError)
