@@ -115,7 +115,7 @@ def _npm_works(npm: str) -> bool:
 
 def _run_npm(npm: list[str], package: str, folder: Path, *, tools: Path) -> Path:
     environment = dict(os.environ)
-    if not os.access(os.environ.get("HOME", "/nonexistent"), os.W_OK):
+    if not os.access(os.path.expanduser("~"), os.W_OK):
         environment["npm_config_cache"] = str(tools / "npm-cache")
     command = [*npm, "pack", package, "--pack-destination", str(folder), "--loglevel=error"]
     try:
