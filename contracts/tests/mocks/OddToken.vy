@@ -76,6 +76,24 @@ def transferFrom(sender: address, receiver: address, amount: uint256) -> bool:
     return self.answer
 
 
+@external
+def receiveWithAuthorization(
+    sender: address,
+    to: address,
+    amount: uint256,
+    valid_after: uint256,
+    valid_before: uint256,
+    nonce: bytes32,
+    v: uint8,
+    r: bytes32,
+    s: bytes32,
+):
+    """
+    @dev Asks for no signature: what it moves is only test money.
+    """
+    self._move(sender, to, amount)
+
+
 @internal
 def _move(sender: address, receiver: address, amount: uint256):
     assert not self.paused, "odd: paused"

@@ -1,5 +1,7 @@
 """Tokens that misbehave, payments that do not arrive, and who may withdraw what was credited."""
 
+from dataclasses import replace
+
 import boa
 import pytest
 from conftest import ROOM
@@ -69,43 +71,99 @@ class TestPayingIn:
 
 
 class TestReentering:
-    @pytest.mark.parametrize(
-        "name", ["fund", "release", "refund", "reclaim", "claim", "time_out", "withdraw", "revoke"]
-    )
-    def test_changes_nothing(self, odd_deal, odd_token, vault, name):
-        """The token calls back while it is paid out and while it pays in; whoever it may be, the lock refuses."""
-        terms = odd_deal.call_terms
-        arguments = {
-            "fund": (terms, 1, *odd_deal.accepted()),
-            "release": (terms, 2, 0, b""),
-            "refund": (terms, 2, 0, b""),
-            "reclaim": (terms, 1, 0, b""),
-            "claim": (terms, 1),
-            "time_out": (terms, 1),
-            "withdraw": (odd_token.address, SOL.address, SOL.address, 0, b""),
-            "revoke": (terms, odd_token.address, 0, b""),
-        }[name]
-        odd_token.hook(vault.address, getattr(vault, name).prepare_calldata(*arguments))
-        odd_deal.fund()
-        assert (odd_token.hook_calls(), odd_token.hook_succeeded()) == (1, False)
-        assert odd_deal.state == (odd_deal.amount(7), 7, 0, 0, 0, 0)
-        odd_deal.release(1)
-        assert (odd_token.hook_calls(), odd_token.hook_succeeded()) == (3, False)
-        assert odd_deal.state == (odd_deal.amount(6), 7, 1, 0, 0, 0)
-        assert vault.credit_of(odd_token.address, SOL.address) == 0
+    """While the token is asked to move money it calls the vault. Each of these calls is good on its own."""
 
-    def test_is_stopped_by_the_lock_and_not_by_chance(self, odd_deal, odd_token, vault):
-        """The same call that fails inside succeeds on its own: a refund by an overdue milestone's anyone."""
-        odd_deal.fund()
-        advance(60 * DAY)
-        call = vault.reclaim.prepare_calldata(odd_deal.call_terms, 1, 0, b"")
+    @pytest.fixture
+    def other(self, make_deal, odd_token, vault):
+        """A second escrow in the same token, which the token's call is about."""
+        deal = make_deal(over=odd_token, salt=b"\x55" * 32)
+        odd_token.mint(BEA.address, deal.amount(7))
+        odd_token.approve(vault.address, deal.amount(7), sender=BEA.address)
+        return deal
+
+    def prepared(self, deal, name):
+        """Bring `deal` where anyone may send this call; its call data."""
+        vault, terms, round_1 = deal.vault, deal.call_terms, {"milestone": 0, "round": 1}
+        accepted = deal.accepted()
+        if name == "fund_with_permit":
+            tail = (FAR_AHEAD, 27, b"", b"", FAR_AHEAD, deal.sign(BEA, "Fund", milestones=1))
+            return vault.fund_with_permit.prepare_calldata(terms, 1, *accepted, *tail)
+        if name == "fund_with_authorization":
+            return vault.fund_with_authorization.prepare_calldata(terms, 1, *accepted, 0, FAR_AHEAD, b"\x01" * 65)
+        deal.fund()
+        if name in ("request_changes", "dispute", "claim", "resolve", "time_out"):
+            deal.submit()
+        if name in ("resolve", "time_out"):
+            deal.dispute()
+        if name in ("claim", "reclaim", "time_out"):
+            advance(40 * DAY)
+        if name == "withdraw":
+            deal.token.block(SOL.address, True)
+            deal.release(1)
+            deal.token.block(SOL.address, False)
+            return vault.withdraw.prepare_calldata(deal.token.address, SOL.address, SOL.address, 0, b"")
+        if name in ("claim", "time_out"):
+            return getattr(vault, name).prepare_calldata(terms, 0)
+        if name == "settle":
+            both = [deal.sign(person, "Settle", milestones=1, seller_amounts=[5]) for person in (BEA, SOL)]
+            return vault.settle.prepare_calldata(terms, 1, [5], FAR_AHEAD, both[0], FAR_AHEAD, both[1])
+        person, primary, values, extra = {
+            "submit": (SOL, "Submit", {**round_1, "deliverable": b"\x01" * 32}, ()),
+            "release": (BEA, "Release", {"milestones": 1}, ()),
+            "request_changes": (BEA, "RequestChanges", {**round_1, "reason": b"\x02" * 32}, ()),
+            "extend": (BEA, "Extend", {"milestone": 0, "round": 0, "until": now() + 99 * DAY}, ()),
+            "reclaim": (BEA, "Reclaim", {"milestone": 0}, ()),
+            "refund": (SOL, "Refund", {"milestones": 1}, ()),
+            "dispute": (SOL, "Dispute", {**round_1, "reason": b"\x02" * 32}, (SOL.address,)),
+            "resolve": (ARI, "Resolve", {"milestone": 0, "seller_amount": 1, "reason": b"\x02" * 32}, ()),
+            "revoke": (BEA, "Revoke", {}, (BEA.address,)),
+        }[name]
+        signature = deal.sign(person, primary, **values)
+        return getattr(vault, name).prepare_calldata(terms, *values.values(), *extra, FAR_AHEAD, signature)
+
+    MUTATORS = (
+        *("fund_with_permit", "fund_with_authorization", "submit", "release", "request_changes", "claim", "extend"),
+        *("reclaim", "refund", "settle", "dispute", "resolve", "time_out", "revoke", "withdraw"),
+    )
+
+    @pytest.mark.parametrize("name", MUTATORS)
+    def test_is_stopped_by_the_lock(self, other, make_deal, odd_token, vault, name):
+        call = self.prepared(other, name)
+        deal = replace(make_deal(over=odd_token, buyer=MAX.address), buyer=MAX)
+        before = other.state, other.milestone()
+        credit = vault.credit_of(odd_token.address, SOL.address)
         odd_token.hook(vault.address, call)
-        vault.reclaim(odd_deal.call_terms, 0, 0, b"", sender=MAX.address)
+        calls = odd_token.hook_calls()
+        deal.fund()
+        deal.release(1)
+        assert odd_token.hook_calls() >= calls + 2
         assert not odd_token.hook_succeeded()
-        assert odd_deal.state[2] == 0b001
+        assert (other.state, other.milestone()) == before
+        assert deal.state == (deal.amount(6), 7, 1, 0, 0, 0)
+        assert vault.credit_of(odd_token.address, SOL.address) == credit
         odd_token.hook(ZERO_ADDRESS, b"")
-        boa.env.raw_call(vault.address, data=call, sender=MAX.address)
-        assert odd_deal.state[2] == 0b011
+        boa.env.raw_call(vault.address, data=call, sender=odd_token.address)  # it was the lock and nothing else
+        assert (other.state, other.milestone()) != before or vault.credit_of(odd_token.address, SOL.address) != credit
+
+    def test_the_buyer_himself_cannot_fund_from_within(self, make_deal, odd_token, vault):
+        """A wallet that the token owns is the buyer, so the token can make it call."""
+        wallet = boa.load(str(ROOM / "tests" / "mocks" / "Wallet.vy"), odd_token.address)
+        inner = make_deal(over=odd_token, buyer=wallet.address)
+        odd_token.mint(wallet.address, inner.amount(1))
+        approve = odd_token.approve.prepare_calldata(vault.address, inner.amount(1))
+        fund = vault.fund.prepare_calldata(inner.call_terms, 1, *inner.accepted())
+        boa.env.raw_call(
+            wallet.address, data=wallet.execute.prepare_calldata(odd_token.address, approve), sender=odd_token.address
+        )
+        call = wallet.execute.prepare_calldata(vault.address, fund)
+        odd_token.hook(wallet.address, call)
+        outer = make_deal(over=odd_token)
+        outer.fund()
+        assert (odd_token.hook_calls(), odd_token.hook_succeeded()) == (1, False)
+        assert inner.state[1] == 0
+        odd_token.hook(ZERO_ADDRESS, b"")
+        boa.env.raw_call(wallet.address, data=call, sender=odd_token.address)
+        assert inner.state[1] == 1
 
 
 class TestCrediting:
