@@ -26,7 +26,7 @@ from embedded.processes import ProcessMark
 from launcher import given
 from launcher.errors import LauncherError
 from launcher.places import BACKEND, CONTRACTS, PYTHON, REPOSITORY, TOOLS, var
-from launcher.supervision import Part, Supervisor, clean_up, leftovers, log_of
+from launcher.supervision import TETHER, Part, Supervisor, clean_up, leftovers, log_of
 
 SERVERS = ("redis", "chain", "mail")
 PROGRAMS = ("web", "worker", "beat", "flower")
@@ -261,13 +261,14 @@ class Launch:
         log = log_of(self.var, "prepare")
         with log.open("wb") as sink:
             done = subprocess.run(
-                [PYTHON, "-m", "launcher.preparation"],
+                [PYTHON, "-I", "-S", str(TETHER), PYTHON, "-m", "launcher.preparation"],
                 cwd=BACKEND,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 check=False,
+                start_new_session=True,  # a Ctrl-C is for us, who then end it
             )
         if done.returncode:
             raise LauncherError(f"the database or the vault could not be prepared: {last_line(log)} (see {log})")
