@@ -58,7 +58,8 @@ def test(arguments: list[str]) -> int:
             with running_stack(SERVERS, say=say_on_stderr, throw_away=True) as stack:
                 total += _backend(rest, Path(folder), environment=stack.process_environment())
     skipped = f", {total.skipped} skipped" if total.skipped else ""
-    print(f"{total.passed} passed, {total.failed} failed{skipped} in {time.monotonic() - started:.1f} s")
+    print(f"escrow: tests ended after {time.monotonic() - started:.0f} s")
+    print(f"{total.passed} passed, {total.failed} failed{skipped}")
     return 1 if total.failed or total.code else 0
 
 
