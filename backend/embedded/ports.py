@@ -3,6 +3,9 @@
 import contextlib
 import errno
 import socket
+from dataclasses import dataclass
+
+from embedded.processes import LINUX
 
 HOST = "127.0.0.1"
 
@@ -30,6 +33,43 @@ def choose(preferred: int = 0, *, avoid: frozenset[int] | set[int] = frozenset()
             port: int = probe.getsockname()[1]
         if port not in avoid and is_free(port):
             return port
+
+
+@dataclass
+class Reservation:
+    """A port that no other `./escrow` on this machine chooses until `close`, or until this process ends.
+
+    Between the choice and the moment when a server listens there are seconds. Most servers would then fail; two
+    granians would not: they share a port (SO_REUSEPORT), and each would get half of the other's requests.
+    """
+
+    port: int
+    _socket: socket.socket | None
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+
+
+def reserve(preferred: int = 0, *, avoid: frozenset[int] | set[int] = frozenset()) -> Reservation:
+    """Choose a port as `choose` does, and keep it from others of our kind (Linux; elsewhere it is only chosen)."""
+    refused = set(avoid)
+    while True:
+        port = choose(preferred, avoid=refused)
+        if not LINUX:
+            return Reservation(port, None)
+        # A name in the kernel, which lives in the same network namespace as the ports do and dies with its owner.
+        sign = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sign.bind(f"\0escrow-port-{port}")
+        except OSError:
+            sign.close()
+            refused.add(port)
+            continue
+        if is_free(port):  # it was reserved, used and given back since we looked
+            return Reservation(port, sign)
+        sign.close()
+        refused.add(port)
 
 
 def accepts(port: int, *, host: str = HOST, seconds: float = 0.5) -> bool:

@@ -119,6 +119,7 @@ class Launch:
         self.say, self.throw_away = say, throw_away
         self.me = ProcessMark.of(os.getpid())
         self.ports: dict[str, int] = {}
+        self.reservations: list[ports.Reservation] = []
         self.environment: dict[str, str] = {}
         self.supervisor: Supervisor | None = None
         self.database: postgresql.Server | None = None
@@ -204,7 +205,9 @@ class Launch:
         }
         for part in self.parts:
             if part in preferred:
-                self.ports[part] = ports.choose(preferred[part], avoid=set(self.ports.values()))
+                reservation = ports.reserve(preferred[part])
+                self.reservations.append(reservation)
+                self.ports[part] = reservation.port
         if "redis" in self.ports:
             address = redis.url(self.var, port=self.ports["redis"])
             self.environment["CELERY_BROKER_URL"] = address
@@ -350,6 +353,8 @@ class Launch:
             if postgresql.owner_of(self.var) == self.me:
                 postgresql.shut_down(self.var)
             (self.var / "run" / "up.json").unlink(missing_ok=True)
+            for reservation in self.reservations:
+                reservation.close()
 
 
 class _Background:

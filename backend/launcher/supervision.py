@@ -42,7 +42,8 @@ class Supervisor:
     def __init__(self, var: Path, parts: Sequence[Part], *, environment: Mapping[str, str]) -> None:
         self.var, self.parts, self.environment = var, list(parts), {**environment, STACK: str(var)}
         self.password = secrets.token_urlsafe(24)
-        self.port = ports.choose()
+        self.reservation = ports.reserve()
+        self.port = self.reservation.port
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -99,6 +100,7 @@ class Supervisor:
             self.process.kill()
         self.process.wait()
         self.process = None
+        self.reservation.close()
         clean_up(self.var)
 
     def _stop_parts(self, parts: Sequence[Part]) -> None:

@@ -279,16 +279,17 @@ def _start(var: Path, *, throw_away: bool, owner: ProcessMark | None) -> Server:
         files.check_room(var)
         _initialise(data, password=password, throw_away=throw_away)
     _forget_dead_server(data)
-    port = ports.choose(PREFERRED_PORT)
-    with _runner(data) as runner:
-        process = runner.spawn("postgres", "-D", runner.data_seen, "-p", str(port), log=log)
-        mark = ProcessMark.of(process.pid)
-    try:
-        _wait_until_ready(process, data=data, log=log)
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
+    with contextlib.closing(ports.reserve(PREFERRED_PORT)) as reservation:
+        port = reservation.port
+        with _runner(data) as runner:
+            process = runner.spawn("postgres", "-D", runner.data_seen, "-p", str(port), log=log)
+            mark = ProcessMark.of(process.pid)
+        try:
+            _wait_until_ready(process, data=data, log=log)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
     assert mark is not None  # it has just answered
     state = {**mark.as_json(), "host": ports.HOST, "port": port, "user": USER, "database": DATABASE}
     if owner is not None:
