@@ -39,7 +39,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_filters",
-    "django_celery_beat",
+    "backend.apps.DjangoCeleryBeatConfig",
     "django_celery_results",
     "outbox.apps.OutboxConfig",
     "documents.apps.DocumentsConfig",
