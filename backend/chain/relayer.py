@@ -64,8 +64,11 @@ def send_intent(intent_id: int) -> ChainTransaction | None:
                 intent=intent,
             )
         except (CallReverted, NothingToSend) as refusal:
-            lifecycle.mark_intent_failed(intent_id=intent_id, reason=refusal.message)
-            return None
+            # Another worker may have sent it meanwhile: then the vault refuses the second because of the first.
+            sent = ChainTransaction.objects.filter(intent_id=intent_id).exclude(status=Status.DROPPED).first()
+            if sent is None:
+                lifecycle.mark_intent_failed(intent_id=intent_id, reason=refusal.message)
+                return None
     if sent.status == Status.PREPARED:
         broadcast(sent)
     return sent
