@@ -12,6 +12,7 @@ from api import (
     intents,
     milestones,
     notifications,
+    root,
     sellers,
     transactions,
     unknown,
@@ -32,6 +33,7 @@ def _signed(noun: str, name: str, views: tuple[object, object]) -> list[URLPatte
 
 
 urlpatterns = [
+    path("", root.Root.as_view(), name="root"),
     path("accounts/", accounts.Accounts.as_view(), name="accounts"),
     path("account/", accounts.Account.as_view(), name="account"),
     path("tokens/", accounts.Tokens.as_view(), name="tokens"),

@@ -49,6 +49,7 @@ SPLIT = {"reason": "A part was done.", "seller_amount": "0.0001"}
 
 # (method, route): (row, body). Rows in the order of ROLES.
 MATRIX: dict[tuple[str, str], tuple[Row, Any]] = {
+    ("GET", "root"): (everybody(200), None),
     ("POST", "accounts"): (everybody(422), {}),
     ("GET", "account"): (with_account(200), None),
     ("PATCH", "account"): (with_account(200), {}),
