@@ -117,9 +117,10 @@ def situation_of(
 
 
 def available_actions(deal: EscrowTransaction, user: User, milestone: Milestone | None = None) -> list[rules.Action]:
-    """The actions this user may take now on the transaction, or on one of its milestones; none while one is pending.
+    """The actions this user may take now on the transaction, or on one of its milestones.
 
-    The API's `actions`, the portal's buttons and the mails' "your turn" all come from here.
+    What is pending is not offered again, and nothing else on a milestone while this user's own request there is; the
+    other party's request holds up nobody. The API's `actions` and the portal's buttons come from here.
     """
     roles = deal.roles_of(user)
     if not roles:
@@ -128,8 +129,8 @@ def available_actions(deal: EscrowTransaction, user: User, milestone: Milestone 
     scope = rules.Scope.TRANSACTION if milestone is None else rules.Scope.MILESTONE
     situation = situation_of(deal, user=user, milestone=milestone, now=now)
     actions = rules.available_actions(roles, situation, now=to_epoch(now), scope=scope)
-    open_intents = deal.intents.filter(status__in=["REQUESTED", "SENT", "SEEN"])
-    if milestone is not None:
-        return [] if open_intents.filter(milestone=milestone).exists() else actions
-    pending = set(open_intents.values_list("action", flat=True))
+    open_intents = deal.intents.filter(status__in=["REQUESTED", "SENT", "SEEN"], milestone=milestone)
+    pending = dict(open_intents.values_list("action", "actor_id"))
+    if milestone is not None and user.pk in pending.values():
+        return []
     return [action for action in actions if str(action) not in pending]

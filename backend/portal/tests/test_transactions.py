@@ -88,7 +88,7 @@ class TestDealPage:
     def test_shows_a_request_as_waiting_until_the_chain_has_spoken(self, on_stage: Stage, door: Door) -> None:
         on_stage.funded()
         on_stage.request(on_stage.sol, Action.SUBMIT, 0, note="Finished.")
-        html = page(door, on_stage.bea, on_stage)
+        html = page(door, on_stage.sol, on_stage)
         assert "waiting for confirmation" in html
         assert "Waiting for review" not in html
         assert "milestones/1/" not in " ".join(offered(html, on_stage))

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import IntegrityError
 from django.db import transaction as db_transaction
+from django.db.models import Q
 
 from common.clock import to_epoch, utc_now
 from documents.models import Document
@@ -113,7 +114,7 @@ def request_action(
             milestone = milestones.get(milestone_id)
             if milestone is None:
                 raise NotFound(f"transaction {transaction_id} has no milestone {milestone_id}")
-        _refuse_if_pending(deal, action, milestone)
+        _refuse_if_pending(deal, action, milestone, actor)
         prepared = prepare_action(
             action=action, deal=deal, actor=actor, inputs=inputs, milestone=milestone, deadline=deadline
         )
@@ -247,11 +248,11 @@ def _own_clean_documents(owner: User, document_ids: tuple[int, ...]) -> list[Doc
     return found
 
 
-def _refuse_if_pending(deal: EscrowTransaction, action: Action, milestone: Milestone | None) -> None:
+def _refuse_if_pending(deal: EscrowTransaction, action: Action, milestone: Milestone | None, actor: User) -> None:
+    """One thing at a time for each person. Nobody's request holds up the other party, whose own deadline runs."""
     waiting = deal.intents.filter(milestone=milestone, status__in=ActionIntent.OPEN)
-    if milestone is None:
-        waiting = waiting.filter(action=action)
-    other = waiting.first()
+    same = Q(action=action)
+    other = waiting.filter(same if milestone is None else same | Q(actor=actor)).first()
     if other is not None:
         raise ActionPending(
             f"{other.action} was requested and waits for the chain", intent_id=other.pk, pending=other.action

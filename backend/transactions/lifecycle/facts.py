@@ -347,6 +347,8 @@ def _settle_intents(
         # The transaction's own status is derived after this, and block time, not ours, decides about deadlines.
         if refusal and refusal.code in ("wrong_money_state", "wrong_milestone_status", "no_revisions_left"):
             _void(deal.intents.filter(pk=intent.pk))
+            if intent.action == Action.DISPUTE:
+                milestone.disputes.filter(status=Dispute.Status.REQUESTED).update(status=Dispute.Status.FAILED)
 
 
 def _void(intents: QuerySet[ActionIntent]) -> None:

@@ -124,6 +124,19 @@ class TestRequesting:
             stage.request(stage.bea, Action.APPROVE, 0)
         assert ActionIntent.objects.count() == 1
 
+    def test_nobody_is_held_up_by_the_other_partys_request(self, stage: Stage) -> None:
+        """The chain may be slow, and the seller's own time to call the arbiter runs on."""
+        stage.funded()
+        stage.submitted()
+        stage.request(stage.bea, Action.REQUEST_CHANGES, 0, reason="the form is missing")
+        milestone = stage.deal.milestones.get(position=0)
+        assert queries.available_actions(stage.fresh(), stage.bea.user, milestone) == []
+        assert Action.DISPUTE in queries.available_actions(stage.deal, stage.sol.user, milestone)
+        stage.request(stage.sol, Action.DISPUTE, 0, reason="it is there")
+        lifecycle.record_refunded(escrow=stage.deal.escrow_id, positions=[0], log=chain_log())
+        assert set(ActionIntent.objects.values_list("status", flat=True)) == {"VOIDED"}
+        assert milestone.disputes.get().status == "FAILED"
+
     @pytest.mark.parametrize("who", ["sol", "ari", "max"])
     def test_only_the_buyer_approves(self, stage: Stage, who: str) -> None:
         stage.funded()
