@@ -1,4 +1,4 @@
-"""What is signed, as JSON, and from a signature in a request to a verified one."""
+"""What is signed, as JSON."""
 
 from typing import Any
 
@@ -6,8 +6,7 @@ from rest_framework import serializers
 
 from chain import sandbox, signatures
 from transactions import terms
-from transactions.errors import SignatureMismatch
-from users.models import User, Wallet
+from users.models import User
 
 SIGNATURE_LENGTH = 2 + 2 * signatures.MAX_SIGNATURE_BYTES
 
@@ -50,36 +49,9 @@ def message_to_sign(user: User, *, action: str, message: terms.TypedData, signer
     """The data of a MessageToSignSerializer."""
     return {
         "action": action,
-        "typed_data": as_json(message),
+        "typed_data": terms.for_wallet(message),
         "digest": terms.digest_of(message),
         "signer": signer,
         "deadline": deadline,
-        "signed_by_platform": is_held_by_platform(user, signer),
+        "signed_by_platform": sandbox.holds(user, signer),
     }
-
-
-def as_json(message: terms.TypedData) -> dict[str, Any]:
-    """Typed data whose message holds integers as decimal text, since JSON's numbers are floats for many readers."""
-
-    def text(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: text(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [text(item) for item in value]
-        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-    return {**message, "message": text(message["message"])}
-
-
-def is_held_by_platform(user: User, signer: str) -> bool:
-    """Whether the platform signs for this wallet of the user (development chain only)."""
-    return Wallet.objects.filter(user=user, address__iexact=signer, kind=Wallet.Kind.SANDBOX).exists()
-
-
-def verified(user: User, *, message: terms.TypedData, signer: str, signature: str | None) -> terms.VerifiedSignature:
-    """The signature of `signer` over `message`; without one, a sandbox wallet's is made. Raises SignatureMismatch."""
-    if not signature:
-        if not is_held_by_platform(user, signer):
-            raise SignatureMismatch("the signature is missing; only a sandbox wallet's may be left out", signer=signer)
-        signature = sandbox.sign(user, message)
-    return signatures.verify(message=message, signature=signature.strip(), signer=signer)

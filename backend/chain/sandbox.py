@@ -12,11 +12,12 @@ from eth_account.hdaccount import key_from_seed
 from eth_account.signers.local import LocalAccount
 from eth_typing import Hash32
 
-from chain import bindings, deployments, relayer
+from chain import bindings, deployments, relayer, signatures
 from chain.client import DEVELOPMENT_CHAIN_ID, connect
 from chain.errors import SandboxRefused
 from chain.models import ChainTransaction
-from transactions.terms import TypedData, digest_of
+from transactions.errors import SignatureMismatch
+from transactions.terms import TypedData, VerifiedSignature, digest_of
 from users.models import User, Wallet
 from users.wallets import add_sandbox_wallet
 
@@ -41,6 +42,23 @@ def sign(user: User, message: TypedData) -> str:
         raise SandboxRefused("this account has no sandbox wallet")
     signed = key.unsafe_sign_hash(Hash32(bytes.fromhex(digest_of(message)[2:])))
     return "0x" + bytes(signed.signature).hex()
+
+
+def holds(user: User, address: str) -> bool:
+    """Whether the platform signs for this wallet of the user."""
+    return Wallet.objects.filter(user=user, address__iexact=address, kind=Wallet.Kind.SANDBOX).exists()
+
+
+def signed_or_given(user: User, *, message: TypedData, signer: str, signature: str = "") -> VerifiedSignature:
+    """The verified signature of `signer` over `message`: the one given (0x-hex), else the sandbox wallet's own.
+
+    Raises SignatureMismatch, also if none is given and the wallet is not a sandbox wallet of this user.
+    """
+    if not signature.strip():
+        if not holds(user, signer):
+            raise SignatureMismatch("the signature is missing; only a sandbox wallet's may be left out", signer=signer)
+        signature = sign(user, message)
+    return signatures.verify(message=message, signature=signature.strip(), signer=signer)
 
 
 def fund(user: User, units: int = DEFAULT_FUNDS_UNITS) -> ChainTransaction:

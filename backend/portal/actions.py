@@ -13,6 +13,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 
+from chain import sandbox
 from common.clock import utc_now
 from common.money import to_decimal, to_units
 from documents.models import Document
@@ -21,7 +22,7 @@ from portal.balances import balance_units
 from portal.documents import FilesField, receive_files
 from portal.prose import ACTION_WORDS, consequences, error_sentence
 from portal.requests import SignedInRequest
-from transactions import lifecycle, queries
+from transactions import lifecycle, queries, terms
 from transactions.errors import ActionNotAllowed, ActionPending, DomainError, InvalidTerms, NotFound
 from transactions.lifecycle import ActionInputs, PreparedAction
 from transactions.models import EscrowTransaction, Milestone
@@ -267,13 +268,12 @@ def sign(request: SignedInRequest, transaction_id: int, action: str, number: int
 
 def signing_context(user: Any, message: Any, signer: str, digest: str) -> dict[str, Any]:
     """What the signing part of a page needs: the message in full, and which wallet has to sign it."""
-    wallet = signing.wallet_for(user, signer)
     return {
         "message_text": signing.as_text(message),
-        "typed_data": signing.for_wallet(message),
+        "typed_data": terms.for_wallet(message),
         "signer": signer,
         "digest": digest,
-        "is_held_by_platform": signing.is_held_by_platform(wallet),
+        "is_held_by_platform": sandbox.holds(user, signer),
     }
 
 

@@ -7,18 +7,17 @@ elsewhere: the signature can be pasted). Either way the signature is verified he
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.http import HttpRequest
 
-from chain import sandbox, signatures
+from chain import sandbox
 from common.clock import from_epoch, to_epoch, utc_now
 from transactions import terms
 from transactions.errors import SignatureMismatch
 from transactions.lifecycle import ActionInputs
 from transactions.models import EscrowTransaction, Milestone
 from transactions.rules import Action
-from users.models import User, Wallet
+from users.models import User
 
 SIGNATURE_LIFETIME = timedelta(hours=24)
 RENEW_BELOW = timedelta(hours=12)  # a page left open over night must not end in a signature about to be void
@@ -72,16 +71,6 @@ def forget(request: HttpRequest, action: Action, deal: EscrowTransaction, milest
     request.session.pop(_key(action, deal, milestone), None)
 
 
-def wallet_for(user: User, signer: str) -> Wallet | None:
-    """The user's wallet with this address, None if it is not (any more) among his."""
-    return Wallet.objects.filter(user=user, address__iexact=signer).first()
-
-
-def is_held_by_platform(wallet: Wallet | None) -> bool:
-    """Whether the platform signs for this wallet when its owner presses the button (development chain only)."""
-    return wallet is not None and wallet.kind == Wallet.Kind.SANDBOX
-
-
 def sign(
     *, user: User, message: terms.TypedData, signer: str, shown_digest: str, signature: str
 ) -> terms.VerifiedSignature:
@@ -91,31 +80,12 @@ def sign(
     """
     if shown_digest != terms.digest_of(message):
         raise SignatureMismatch("the page showed another message than the one to sign now: please look at it again")
-    if is_held_by_platform(wallet_for(user, signer)):
-        signature = sandbox.sign(user, message)
-    elif not signature.strip():
-        raise SignatureMismatch("the wallet has not signed yet")
-    return signatures.verify(message=message, signature=signature.strip(), signer=signer)
-
-
-def for_wallet(message: terms.TypedData) -> dict[str, Any]:
-    """The typed data as a wallet takes it (`eth_signTypedData_v4`): integers as text, JSON numbers being floats."""
-
-    def text(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: text(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [text(item) for item in value]
-        if isinstance(value, bytes):
-            return "0x" + value.hex()
-        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-    return {**message, "message": text(message["message"])}
+    return sandbox.signed_or_given(user, message=message, signer=signer, signature=signature)
 
 
 def as_text(message: terms.TypedData) -> str:
     """Domain and message for people who want to read what they sign."""
-    shown = for_wallet(message)
+    shown = terms.for_wallet(message)
     return json.dumps(
         {"signing": shown["primaryType"], "domain": shown["domain"], "message": shown["message"]}, indent=2
     )

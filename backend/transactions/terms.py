@@ -307,6 +307,22 @@ def fund_message(
     }
 
 
+def for_wallet(message: TypedData) -> TypedData:
+    """Typed data as a wallet takes it (`eth_signTypedData_v4`): integers of the message as decimal text.
+
+    JSON's numbers are floats for many readers; the digest is the same.
+    """
+
+    def text(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: text(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [text(item) for item in value]
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    return {**message, "message": text(message["message"])}
+
+
 def digest_of(message: TypedData) -> str:
     """The 32 bytes that are signed for this typed data (EIP-712), 0x-prefixed."""
     return "0x" + _hash_eip191_message(encode_typed_data(full_message=message)).hex()
